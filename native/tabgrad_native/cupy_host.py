@@ -43,7 +43,7 @@ from tabgrad.hosts.commands import (
     WriteBlob,
 )
 from tabgrad.hosts.host import compile_message
-from tabgrad.hosts.ledger import Ledger
+from tabgrad.hosts.ledger import CompilesAtOnce, Ledger
 from tabgrad.hosts.protocol import decode
 from tabgrad_native.cupy_adapter import hello_of
 from tabgrad_native.cupy_lists import (
@@ -64,7 +64,7 @@ TABLES = 8
 _FATAL = frozenset({46, 214, 215, 219, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999})
 
 
-class CupyHost:
+class CupyHost(CompilesAtOnce):
     """Runs packets on a CUDA device; see `tabgrad.hosts.host.Host`."""
 
     def __init__(self, cupy: Any, *, diagnose: bool = False) -> None:

@@ -364,6 +364,15 @@ class WgpuHost(Timing):
         self._reads[command.token] = (staging, command.nbytes)
         self._pending.append(command.token)
 
+    def compile_soon(self, pipeline: Pipeline) -> None:
+        """Compile a pipeline in a thread."""
+        if not self.lost:
+            self._pipelines.compile_soon(pipeline)
+
+    def compiling(self) -> int:
+        """Return how many pipelines are compiled in the background; -1 if one of the last failed."""
+        return self._pipelines.compiling()
+
     # Waiting
 
     def give_up(self, token: int) -> None:

@@ -1,8 +1,10 @@
 """Pipelines of a wgpu-py device, and command lists stored with them."""
 
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from threading import Thread
 from typing import Any, NamedTuple
 
 import wgpu
@@ -40,14 +42,25 @@ class Compiled:
         return self.command.source, self.command.bindings, self.command.overrides
 
 
+EARLY = 256
+"""How many pipelines that were compiled in the background wait to be asked for."""
+
+
 class Pipelines:
-    """All pipelines by id; equal ones share one compiled pipeline."""
+    """All pipelines by id; equal ones share one compiled pipeline.
+
+    `_soon` are to be compiled in the background, `_early` those that are, and `_busy` the thread that does it.
+    """
 
     def __init__(self, device: wgpu.GPUDevice) -> None:
         self._device = device
         self._layouts: dict[str, Layout] = {}
         self._shared: dict[tuple[object, ...], tuple[Any, list[int]]] = {}
         self.by_id: dict[int, Compiled] = {}
+        self._soon: deque[tuple[Pipeline, Layout, tuple[object, ...]]] = deque()
+        self._early: dict[tuple[object, ...], Any] = {}
+        self._busy: Thread | None = None
+        self._failed = False
 
     def add(self, command: Pipeline) -> None:
         """Compile a pipeline; after an error its id remains, without a pipeline."""
@@ -55,7 +68,7 @@ class Pipelines:
         compiled.layout = self._layout(command.bindings)
         shared = self._shared.get(compiled.key)
         if shared is None:
-            shared = (self._compile(command, compiled.layout), [])
+            shared = (self._compiled(command, compiled.layout, compiled.key), [])
             self._shared[compiled.key] = shared
         shared[1].append(command.id)
         compiled.gpu = shared[0]
@@ -70,7 +83,40 @@ class Pipelines:
                     layout = self._layout(command.bindings)
                     key = Compiled(command).key
                     if key not in self._shared:
-                        self._shared[key] = (self._compile(command, layout), [])
+                        self._shared[key] = (self._compiled(command, layout, key), [])
+
+    def compile_soon(self, command: Pipeline) -> None:
+        """Compile a pipeline in a thread; `add` finds it if it is there by then."""
+        key = Compiled(command).key
+        if key in self._shared or key in self._early:
+            return
+        self._soon.append((command, self._layout(command.bindings), key))
+        self.compiling()
+
+    def _work(self) -> None:
+        while self._soon:
+            command, layout, key = self._soon[0]
+            try:
+                self._early[key] = self._compile(command, layout)
+            except Exception:  # the program does without it
+                self._failed = True
+            while len(self._early) > EARLY:
+                self._early.pop(next(iter(self._early)), None)
+            self._soon.popleft()
+
+    def compiling(self) -> int:
+        """Return how many are compiled in the background; -1, once, if all are and one failed."""
+        if self._soon and (self._busy is None or not self._busy.is_alive()):
+            self._busy = Thread(target=self._work, name="tabgrad compiles")
+            self._busy.start()
+        if self._soon or not self._failed:
+            return len(self._soon)
+        self._failed = False
+        return -1
+
+    def _compiled(self, command: Pipeline, layout: Layout, key: tuple[object, ...]) -> Any:
+        early = self._early.pop(key, None)
+        return self._compile(command, layout) if early is None else early
 
     def drop(self, number: int) -> None:
         """Drop an id, and the compiled pipeline if no other id uses it."""

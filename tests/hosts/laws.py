@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Awaitable, Callable
 
 from tabgrad.core.errors import DeadlineError, HostError
-from tabgrad.hosts.commands import TIMERS, Copy, Dispatch, Window
+from tabgrad.hosts.commands import TIMERS, Copy, Dispatch, Pipeline, Window
 from tabgrad.hosts.encoder import INLINE_BYTES
 from tests.hosts.bench import READ_SECONDS, Bench, floats, raises, word
 from tests.hosts.faults import (
@@ -223,6 +224,28 @@ async def equal_pipelines_live_on_their_own(bench: Bench) -> None:
     assert await bench.floats(x, 1) == [3]
 
 
+async def a_pipeline_compiled_in_the_background_is_the_same(bench: Bench) -> None:
+    """Of two, the one that does not compile is no fault; the other computes what an equal one does."""
+    bindings, overrides = (
+        "w",
+        (("N", 3.0), ("SHIFT", 0.25), *((("WX", 1.0),) if bench.cuda else ())),
+    )
+    x = bench.buffer(floats(0))
+    for name in ("broken", "override"):
+        its = "" if name == "broken" else bindings
+        bench.host.compile_soon(Pipeline(0, name, bench.source(name), its, overrides))
+    end = time.monotonic() + READ_SECONDS
+    while (left := bench.host.compiling()) > 0:
+        assert time.monotonic() < end
+        await bench.read(x, 4)
+    assert left in (-1, 0)
+    assert bench.host.compiling() == 0
+    kernel = bench.kernel("override", **dict(overrides))
+    bench.encoder.dispatch(kernel, (1, 1, 1), (x,))
+    assert await bench.floats(x, 1) == [3.25]
+    assert await bench.faults() == []
+
+
 # Stored lists
 
 
@@ -417,6 +440,7 @@ async def sizes_that_another_kernel_needs_do_not_count(bench: Bench) -> None:
 
 
 HOSTLESS: tuple[Law, ...] = (
+    a_pipeline_compiled_in_the_background_is_the_same,
     written_bytes_are_read_back,
     large_writes_travel_beside_the_packet,
     data_of_a_broken_word_is_padded,

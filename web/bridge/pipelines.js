@@ -12,6 +12,13 @@ const BINDING_TYPES = /** @type {Record<string, GPUBufferBindingType>} */ ({
   u: "uniform",
 });
 
+/** How many pipelines wait to be asked for. */
+const EARLY = 256;
+
+/** @param {string} source @param {string} bindings @param {Record<string, number>} overrides */
+const keyOf = (source, bindings, overrides) =>
+  `${bindings}\n${JSON.stringify(overrides)}\n${source}`;
+
 /**
  * @typedef {{ group: GPUBindGroupLayout, number: number }} Layout
  * @typedef {{ gpu: GPUComputePipeline, users: number, key: string }} Compiled
@@ -29,6 +36,11 @@ export class Pipelines {
     this.compiled = new Map();
     /** @type {Map<string, Layout>} */
     this.layouts = new Map();
+    /** Pipelines that were compiled in the background and are not yet asked for. @type {Map<string, GPUComputePipeline>} */
+    this.early = new Map();
+    /** @type {Set<string>} */
+    this.pending = new Set();
+    this.failed = false;
   }
 
   /** @param {string} message */
@@ -42,23 +54,16 @@ export class Pipelines {
   /** @param {import("./packet.js").PipelineCommand} command @param {number} index */
   add({ id, label, source, bindings, overrides }, index) {
     const layout = this.layout(bindings);
-    const key = `${bindings}\n${JSON.stringify(overrides)}\n${source}`;
+    const key = keyOf(source, bindings, overrides);
     let known = this.compiled.get(key);
     if (known === undefined) {
-      this.faults.watch();
-      const module = this.device.createShaderModule({ label, code: source });
-      // A layout of its own, though of one group: where two pipelines share it, wgpu 29 holds the buffers of
-      // one to the sizes that the other needs.
-      const whole = this.device.createPipelineLayout({ bindGroupLayouts: [layout.group] });
-      const gpu = this.device.createComputePipeline({
-        label,
-        layout: whole,
-        compute: { module, entryPoint: "main", constants: overrides },
-      });
-      const compiled = { gpu, users: 0, key };
-      // The next attempt at the same source has to fail by itself, with its own fault.
-      const failed = () => this.forget(compiled);
-      this.faults.reportPipeline(module, id, label, source, index, failed);
+      const early = this.early.get(key);
+      this.early.delete(key);
+      const compiled = {
+        gpu: early ?? this.compile(id, label, source, layout, overrides, index, key),
+        users: 0,
+        key,
+      };
       this.compiled.set(key, compiled);
       known = compiled;
     }
@@ -66,6 +71,64 @@ export class Pipelines {
     const uniform = bindings.endsWith("u");
     const nBuffers = bindings.length - Number(uniform);
     this.ids.live.set(id, { compiled: known, layout, label, nBuffers, uniform });
+  }
+
+  /**
+   * Compile now; a failure becomes a fault, and the next attempt at the same source has to fail by itself.
+   * @param {number} id @param {string} label @param {string} source @param {Layout} layout
+   * @param {Record<string, number>} overrides @param {number} index @param {string} key
+   */
+  compile(id, label, source, layout, overrides, index, key) {
+    this.faults.watch();
+    const made = this.descriptor(label, source, layout, overrides);
+    const gpu = this.device.createComputePipeline(made);
+    this.faults.reportPipeline(made.compute.module, id, label, source, index, () => {
+      if (this.compiled.get(key)?.gpu === gpu) this.compiled.delete(key);
+    });
+    return gpu;
+  }
+
+  /**
+   * @param {string} label @param {string} code @param {Layout} layout
+   * @param {Record<string, number>} constants
+   */
+  descriptor(label, code, layout, constants) {
+    const module = this.device.createShaderModule({ label, code });
+    // A layout of its own, though of one group: where two pipelines share it, wgpu 29 holds the buffers of
+    // one to the sizes that the other needs.
+    const whole = this.device.createPipelineLayout({ bindGroupLayouts: [layout.group] });
+    return { label, layout: whole, compute: { module, entryPoint: "main", constants } };
+  }
+
+  /**
+   * Compile in the background, while the engine goes on with everything else; `add` finds the result.
+   * @param {string} label @param {string} source @param {string} bindings
+   * @param {Record<string, number>} overrides
+   */
+  async compileSoon(label, source, bindings, overrides) {
+    const key = keyOf(source, bindings, overrides);
+    if (this.compiled.has(key) || this.early.has(key) || this.pending.has(key)) return;
+    this.pending.add(key);
+    this.faults.watch();
+    const made = this.descriptor(label, source, this.layout(bindings), overrides);
+    const errors = this.faults.unwatch();
+    try {
+      const gpu = await this.device.createComputePipelineAsync(made);
+      if ((await errors).some((error) => error)) this.failed = true;
+      else if (!this.compiled.has(key)) this.early.set(key, gpu);
+    } catch {
+      this.failed = true;
+    }
+    this.pending.delete(key);
+    const oldest = this.early.keys().next();
+    if (this.early.size > EARLY && !oldest.done) this.early.delete(oldest.value);
+  }
+
+  /** How many are compiled in the background; -1, once, if all are and one failed. */
+  compiling() {
+    if (this.pending.size || !this.failed) return this.pending.size;
+    this.failed = false;
+    return -1;
   }
 
   /** @param {Uint32Array} ids */

@@ -33,7 +33,7 @@ const LOST = 2;
 const FAILED = 3;
 
 // Milliseconds that a wait lasts before it asks the engine to look at finished work.
-const NUDGE = 3;
+const NUDGE = 1;
 
 /**
  * @typedef {import("./encode.js").Heap} Heap
@@ -127,6 +127,19 @@ export class Bridge {
     this.settled = encoding.run(words, start + 3, count, blobs);
     for (const read of encoding.asked) read.ready = this.map(read, this.settled);
     return encoding.submits;
+  }
+
+  /**
+   * Compile a pipeline in the background. @param {string} label @param {string} source
+   * @param {string} bindings @param {string} overrides as JSON
+   */
+  compileSoon(label, source, bindings, overrides) {
+    if (!this.lost)
+      this.encoding.library.compileSoon(label, source, bindings, JSON.parse(overrides));
+  }
+
+  compiling() {
+    return this.lost ? 0 : this.encoding.library.compiling();
   }
 
   /**

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tabgrad.compiler.rollback import Changes
+    from tabgrad.core.graph import Graph
     from tabgrad.hosts.device import DeviceBackend
     from tabgrad.lower.dynamic import Dynamic
 
@@ -76,7 +77,7 @@ class Entry:
         if any(v is not None and v.graph is not backend.graph for v in (*targets, *events)):
             raise Refused("hands out a tensor of a device that was lost")
         start = capture.starts.get(backend.graph, 0)
-        if backend.graph.recorded_before(start, [t.id for t in targets]):
+        if recorded_before(backend.graph, start, [t.id for t in targets]):
             raise Refused("uses what another thread has recorded and not yet computed")
         self.plan = Replayable(backend, targets, sources, events, sharing)
         # ids of objects are needed only for the capture
@@ -207,3 +208,12 @@ def check_history(capture: Capture, args: list[Any]) -> None:
             raise Refused("uses a tensor from outside that has a history of derivatives")
         if written and (id(x) in below or (id(x) in given and x.alias.__class__ is View)):
             raise Refused("writes to an argument that is a view: pass its base")
+
+
+def recorded_before(graph: Graph, start: int, roots: list[int]) -> bool:
+    """Whether the roots depend on ops that were recorded up to serial `start` and have no value yet."""
+    return any(
+        op is not None and op.family not in ("view", "constant") and 0 < graph.serial[i] <= start
+        for i in graph.ancestors(roots)
+        for op in (graph.op[i],)
+    )

@@ -226,8 +226,8 @@ class Graph:
         """Return the roots and all unrealised nodes and leaves under them, sources first.
 
         Nodes are in the order of recording. Leaves, constants and views of these may be much older than the
-        nodes around them, so each comes just before the first node that reads it: the same program always has
-        the same order.
+        nodes around them, so each comes just before the first node that reads it, a constant before each one:
+        the same program always has the same order, whichever of its constants happen to be one node.
         """
         ops, srcs = self.op, self.srcs
         seen: set[int] = set()
@@ -250,41 +250,25 @@ class Graph:
                 early.add(i)
             else:
                 made.append(i)
-        order: dict[int, None] = {}
+        order: list[int] = []
+        placed: set[int] = set()
         for i in made:
             for s in srcs[i]:
-                if s not in order:
-                    self._add_early(s, order)
-            order[i] = None
+                if s not in placed:
+                    self._add_early(s, order, placed)
+            order.append(i)
+            placed.add(i)
         for i in roots:
-            if i not in order:
-                self._add_early(i, order)
-        return list(order)
+            if i not in placed:
+                self._add_early(i, order, placed)
+        return order
 
-    def _add_early(self, i: int, order: dict[int, None]) -> None:
+    def _add_early(self, i: int, order: list[int], placed: set[int]) -> None:
         """Add a leaf, a constant, or a view of one, with what it is a view of in front."""
+        ops = self.op
         chain = [i]
-        while (srcs := self.srcs[i]) and srcs[0] not in order:
+        while (srcs := self.srcs[i]) and srcs[0] not in placed:
             i = srcs[0]
             chain.append(i)
-        for i in reversed(chain):
-            order[i] = None
-
-    def recorded_before(self, start: int, roots: Iterable[int]) -> bool:
-        """Whether the roots depend on ops that were recorded up to serial `start` and have no value yet."""
-        return any(
-            op is not None and op.family not in ("view", "constant") and 0 < self.serial[i] <= start
-            for i in self.ancestors(roots)
-            for op in (self.op[i],)
-        )
-
-    def text(self, roots: Iterable[int]) -> str:
-        """Describe the graph under `roots`, one line per node."""
-        lines = []
-        for i in self.ancestors(roots):
-            op = self.op[i]
-            name = "input" if op is None else op.name
-            args = ", ".join(f"%{s}" for s in self.srcs[i])
-            params = "".join(f" {k}={v}" for k, v in (self.params[i] or {}).items())
-            lines.append(f"%{i}: {self.spec[i]} = {name}({args}){params}")
-        return "\n".join(lines)
+        order.extend(reversed(chain))
+        placed.update([i for i in chain if (op := ops[i]) is None or op.family != "constant"])

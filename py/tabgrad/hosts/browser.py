@@ -5,6 +5,7 @@ type-checked) anywhere. The bridge is JavaScript text inside the package: a page
 """
 
 import functools
+import json
 import pkgutil
 import re
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from tabgrad.core.errors import (
     HostError,
     WouldBlockError,
 )
-from tabgrad.hosts.commands import Adapter, Buffer, Fault, Hello
+from tabgrad.hosts.commands import Adapter, Buffer, Fault, Hello, Pipeline
 
 # Each file comes after those that it imports.
 _MODULES = (
@@ -63,6 +64,15 @@ class BrowserHost:
         submits, self.packets = self._submit(nbytes), self.packets + 1
         self.stopped = self._bridge.stopped if not submits else -1
         return int(submits)
+
+    def compile_soon(self, pipeline: Pipeline) -> None:
+        """Compile a pipeline in the background."""
+        its = json.dumps(dict(pipeline.overrides))
+        self._bridge.compileSoon(pipeline.label, pipeline.source, pipeline.bindings, its)
+
+    def compiling(self) -> int:
+        """Return how many pipelines are compiled in the background; -1 if one of the last failed."""
+        return int(self._bridge.compiling())
 
     def give_up(self, token: int) -> None:
         """Cancel a read."""

@@ -35,7 +35,7 @@ class Choosing:
     def prefer(self, often: bool, dynamic: Dynamic | None) -> None:
         """Set the preferences for the next plan."""
         limits = self.limits
-        limits.runs, limits.dynamic = OFTEN if often else SELDOM, dynamic
+        limits.runs, limits.later, limits.dynamic = OFTEN if often else SELDOM, OFTEN, dynamic
         limits.choices = None
         if self.dialect.templates and measures(limits.software):
             limits.choices = self.choices

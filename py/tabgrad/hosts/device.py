@@ -11,8 +11,8 @@ from tabgrad.core.capture import capturing
 from tabgrad.core.dtype import HALVES
 from tabgrad.core.errors import LostValueError, OutOfMemoryError, user_frame
 from tabgrad.core.graph import Graph, Line, Value
-from tabgrad.core.op import REGISTRY, Op
-from tabgrad.core.spec import NO_PARAMS, Params, Spec
+from tabgrad.core.op import Op
+from tabgrad.core.spec import Params, Spec
 from tabgrad.hosts.answers import Answers, lost_tensor
 from tabgrad.hosts.choosing import Choosing
 from tabgrad.hosts.encoder import Encoder
@@ -20,12 +20,15 @@ from tabgrad.hosts.error_reports import ErrorReports
 from tabgrad.hosts.eviction import evict
 from tabgrad.hosts.memory_limits import check_count, check_room, largest, out_of_reach
 from tabgrad.hosts.moving_slices import MovingSlices, start_of
+from tabgrad.hosts.near_sizes import NearSizes
 from tabgrad.hosts.plan_explanation import ValueExplanation, planned
+from tabgrad.hosts.plan_keys import constant_of, structure
 from tabgrad.hosts.pool import Buffer, Pool
 from tabgrad.hosts.replay import Stored
+from tabgrad.hosts.rising import rising
 from tabgrad.hosts.rollback import RollbackLog
 from tabgrad.hosts.sending import Sender
-from tabgrad.hosts.shared_buffers import flat_spec, make_view, part_of, side_by_side
+from tabgrad.hosts.shared_buffers import flat_spec, make_view, own_buffer, part_of, side_by_side
 from tabgrad.hosts.storage import nearest, to_storage
 from tabgrad.lower.checks import Site
 from tabgrad.lower.dialect import Dialect
@@ -93,6 +96,7 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
         self.bound = MAX_RECORDED
         self.shared_leaves: dict[int, Value] = {}
         self.slices = MovingSlices()
+        self.sizes = NearSizes()
         self.reports = ErrorReports(self)
         RollbackLog.__init__(self)
         self.sender = Sender(self)
@@ -113,19 +117,7 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
         Such an argument of a compiled call is another part of the data, or another number, at each call. The
         call is captured with the copy's buffer as its input.
         """
-        graph = self.graph
-        if value.graph is not graph:
-            raise lost_tensor("compile")
-        i = value.id
-        sliced = False
-        while (op := graph.op[i]) is not None and op.family == "view":
-            sliced = sliced or op.name == "slice"
-            i = graph.srcs[i][0]
-        if op is not FULL and not sliced:
-            return None
-        made = graph.add(REGISTRY["copy"], NO_PARAMS, (value.id,), graph.spec[value.id])
-        self.compute([made.id])
-        return made
+        return own_buffer(self, value)
 
     def side_by_side(self, values: Sequence[Value]) -> tuple[Value, Spec] | None:
         """Copy values into one buffer; see `shared_buffers.py`."""
@@ -251,6 +243,8 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
         graph = self.graph
         order = graph.ancestors(wanted)
         stored, inputs, values = self.prepare(order, wanted)
+        if stored.rising is not None:
+            stored = stored.rising.step(self, stored, values, order)
         outputs = stored.run(self.encoder, self.pool, self.buffers_of(inputs), values)
         self.counters.dispatches += stored.dispatches
         self.realise(wanted, stored.plan, outputs)
@@ -318,12 +312,13 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
         if stored is None:
             check_count(graph, order)
             evict(self)
-            self.prefer(often, dynamic)
+            self.prefer(often, dynamic if often else self.sizes.sharing(raw, key[1], moving))
             plan = self.lowered(raw, key[1], moving, order)
             check_room(self, plan, order)
             values = self.numbers(plan, order, moving)
-            lines = [graph.line[n] for n in order]
-            stored = self.plans[key] = self.store(plan, values, lines)
+            stored = self.store(plan, values, [graph.line[n] for n in order])
+            stored.rising = None if often else rising(key, plan)
+            self.plans[key] = stored
         else:
             values = self.numbers(stored.plan, order, moving)
         inputs = [
@@ -335,13 +330,7 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
 
     def structure(self, order: list[int], wanted: list[int]) -> tuple[Any, tuple[int, ...]]:
         """Return the key of a plan: the nodes `order`, and the wanted ones by their positions in it."""
-        graph = self.graph
-        at = {n: k for k, n in enumerate(order)}.__getitem__
-        raw = [
-            (graph.op[n], graph.params[n], tuple([at(s) for s in graph.srcs[n]]), graph.spec[n])
-            for n in order
-        ]
-        return tuple(raw), tuple([at(n) for n in wanted])
+        return structure(self.graph, order, wanted)
 
     def planned(self, value: Value, spec: Spec) -> ValueExplanation:
         """Describe how a value would be computed."""
@@ -384,7 +373,7 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
             if k < 0
             else start_of(graph, order[k])
             if k in moving
-            else graph.aux[order[k]]
+            else constant_of(graph, order, k)
             for k, _ in plan.uniforms
         ]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.hosts.replay import Stored
 
 MOST_PLANS = 1024
 """How many plans a device keeps; a plan that `compile` replays is kept as long as the capture is."""
@@ -20,12 +21,18 @@ def evict(backend: DeviceBackend) -> None:
     gone = [plans.pop(key) for key in old]
     if not gone:
         return
+    let_go(backend, gone)
+    backend.slices.seen.clear()
+    backend.sizes.known.clear()
+
+
+def let_go(backend: DeviceBackend, gone: list[Stored]) -> None:
+    """Drop the lists of plans that are no longer kept, and the pipelines that no other plan uses."""
     backend.encoder.drop([stored.id for stored in gone])
-    used = {number for stored in plans.values() for number in stored.pipelines}
+    used = {number for stored in backend.plans.values() for number in stored.pipelines}
     unused = {number for stored in gone for number in stored.pipelines} - used
     if unused:
         backend.pipelines = {k: n for k, n in backend.pipelines.items() if n not in unused}
         for number in unused:
             backend.kernels.pop(number, None)
         backend.encoder.drop_pipelines(sorted(unused))
-    backend.slices.seen.clear()

@@ -20,7 +20,7 @@ from tabgrad.core.errors import (
     OutOfMemoryError,
     WouldBlockError,
 )
-from tabgrad.hosts.commands import Buffer, Fault, Hello
+from tabgrad.hosts.commands import Buffer, Fault, Hello, Pipeline
 
 
 class Host(Protocol):
@@ -47,6 +47,17 @@ class Host(Protocol):
         unchanged. `stopped` is the index of the first command that did not run, because memory ran out or the
         packet was refused, else -1.
         """
+        ...
+
+    def compile_soon(self, pipeline: Pipeline) -> None:
+        """Compile a pipeline in the background; its id is not used.
+
+        An equal one in a later packet is there at once. Nothing waits for it, and a failure is no fault.
+        """
+        ...
+
+    def compiling(self) -> int:
+        """Return how many pipelines of `compile_soon` are not finished; -1, once, if all are and one failed."""
         ...
 
     def read(self, token: int, timeout: float) -> bytes:

@@ -307,3 +307,14 @@ _CHECKS: dict[type[Command], Callable[[Ledger, Any], None]] = {
     Window: Ledger._window,
     TimedReplay: Ledger._timed_replay,
 }
+
+
+class CompilesAtOnce:
+    """The part of a host that compiles nothing in the background."""
+
+    def compile_soon(self, pipeline: Pipeline) -> None:
+        """Leave it for later."""
+
+    def compiling(self) -> int:
+        """Return 0: nothing is waited for."""
+        return 0

@@ -45,6 +45,7 @@ class RecordingHost:
 
     `answers` has the bytes of some read tokens; other reads see the buffer, which starts as zeros, and a timed
     dispatch takes a microsecond.
+    `soon` has the pipelines to be compiled in the background, of which `slow` are not finished.
     `run(command, buffers)` is called for each dispatch and routine. `pipelines` has the compiled pipelines by
     id.
 
@@ -78,6 +79,8 @@ class RecordingHost:
         self.lines: list[str] = []
         self.buffers: dict[int, bytearray] = {}
         self.pipelines: dict[int, Pipeline] = {}
+        self.soon: list[Pipeline] = []
+        self.slow = 0
         self._answers = dict(answers or {})
         self._run = run
         self._ledger = Ledger(len(routines), TIMERS in features)
@@ -115,6 +118,14 @@ class RecordingHost:
         self._faults.append(Fault(kind, message, 0, command, self.packets))
         if kind == "lost":
             self.lost = True
+
+    def compile_soon(self, pipeline: Pipeline) -> None:
+        """Log a pipeline to be compiled in the background."""
+        self.soon.append(pipeline)
+
+    def compiling(self) -> int:
+        """Return `slow`."""
+        return self.slow
 
     def read(self, token: int, timeout: float) -> bytes:
         """Return the bytes of a read."""

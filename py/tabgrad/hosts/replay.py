@@ -17,6 +17,7 @@ from tabgrad.lower.plan import Plan
 if TYPE_CHECKING:
     from tabgrad.hosts.encoder import Encoder
     from tabgrad.hosts.error_reports import ErrorReports
+    from tabgrad.hosts.rising import Rising
 
 
 HOT = 16
@@ -29,8 +30,9 @@ class Stored:
     `values` and `zeros` are the numbers of the last run; None if the host may not have them. `home[slot]` is
     the number of the temporary buffer of a slot; slots whose lifetimes don't overlap may share one. `pipelines`
     are those of its kernels, and `lines` tells where the nodes of each were recorded. `captured` counts the
-    compiled calls that replay it, and `gone` says whether the host has lost it. `runs` counts its runs, and
-    `outdated` is the key of its plan if other variants of its kernels are known to be faster.
+    compiled calls that replay it, and `gone` says whether the host has lost it. `runs` counts its runs,
+    `outdated` is the key of its plan if other variants of kernels are known to be faster, and `rising` its
+    way to kernels for many runs.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Stored:
         self.gone = False
         self.runs = 0
         self.outdated: Any = None
+        self.rising: Rising | None = None
         self.words: list[int] = []
         self.values: list[Any] | None = []
         self.zeros: list[bool] = []

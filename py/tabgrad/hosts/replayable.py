@@ -99,8 +99,11 @@ class Replayable:
         self.specs = [graph.spec[i] for i in wanted]
         self.locate(order, [base for base, _ in bases], sources)
         self.outputs, self.fixed = self.recipes(bases, wanted, targets)
-        position = {n: k for k, n in enumerate(order)}
-        self.places = [position.get(v.id) if v is not None else None for v in live]
+        places: dict[int, list[int]] = {v.id: [] for v in live if v is not None}
+        for k, n in enumerate(order):
+            if n in places:
+                places[n].append(k)
+        self.places = [places[v.id] if v is not None else [] for v in live]
         self.stored: Stored | None = None
         if wanted:
             self.stored, _, values = backend.prepare(order, list(wanted), True, dynamic)
@@ -120,8 +123,7 @@ class Replayable:
     def uniforms_of(self, plan: Plan) -> list[list[int]]:
         """Return the uniforms of a plan that each live number sets."""
         return [
-            [u for u, (k, _) in enumerate(plan.uniforms) if place is not None and k == place]
-            for place in self.places
+            [u for u, (k, _) in enumerate(plan.uniforms) if k in places] for places in self.places
         ]
 
     def renew(self) -> None:

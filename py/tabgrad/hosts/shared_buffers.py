@@ -10,6 +10,7 @@ from tabgrad.core.dtype import DType, float32
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import NO_PARAMS, Spec, intern_params, spec
+from tabgrad.hosts.answers import lost_tensor
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.ir import FULL
@@ -64,6 +65,23 @@ def make_view(
     for s in old:
         graph.handles[s] += 1
         graph.dropped.append(s)
+
+
+def own_buffer(backend: DeviceBackend, value: Value) -> Value | None:
+    """Compute a copy of a slice, or of a view of a constant; return None for any other value."""
+    graph = backend.graph
+    if value.graph is not graph:
+        raise lost_tensor("compile")
+    i = value.id
+    sliced = False
+    while (op := graph.op[i]) is not None and op.family == "view":
+        sliced = sliced or op.name == "slice"
+        i = graph.srcs[i][0]
+    if op is not FULL and not sliced:
+        return None
+    made = graph.add(REGISTRY["copy"], NO_PARAMS, (value.id,), graph.spec[value.id])
+    backend.compute([made.id])
+    return made
 
 
 def side_by_side(backend: DeviceBackend, values: Sequence[Value]) -> tuple[Value, Spec] | None:

@@ -109,5 +109,6 @@ def structure(raw: Sequence[RawNode], wanted: Sequence[int]) -> Any:
     for op, _, srcs, _ in raw:
         number.append(-1 if op is FULL else len(steps))
         if op is not FULL:
-            steps.append((op, tuple([number[s] for s in srcs])))
+            its = op.sizeless if op is not None and op.family == "composed" else op  # type: ignore[attr-defined]
+            steps.append((its, tuple([number[s] for s in srcs])))
     return tuple(steps), tuple([number[n] for n in wanted])

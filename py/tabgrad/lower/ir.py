@@ -30,6 +30,20 @@ BITCAST, CAST, COPY, EXPAND, FLIP, PERMUTE, RESHAPE, SLICE = (
 """Ops that stages look for."""
 
 
+INNER = 32
+"""Bits of the position of a recorded node in the number of a constant."""
+
+
+def inner(at: int, n: int) -> int:
+    """Return the number of constant `n` inside the recorded node at position `at`."""
+    return at | (n + 1) << INNER
+
+
+def place_of(number: int) -> tuple[int, int]:
+    """Return the position of a recorded node, and which constant in it is meant, -1 for its own value."""
+    return number & (1 << INNER) - 1, (number >> INNER) - 1
+
+
 class Node:
     """One value of a program.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,8 +41,9 @@ class Kernel:
     `slots` are the buffers in the order of the bindings, `uniforms` (constant, compute type) in the order
     of the words, then come `words`; `ops` are the names of what it computes, `origins` the nodes it was
     recorded as; `turn` is which dispatch of its group it is, and of how many. `verbatim` is a user's own text,
-    which must not change. If `spans` are given, they tell what part of each slot is bound. Until it is
-    `written`, its source is a template, and its bindings leave out the uniform words.
+    which must not change. If `spans` are given, they tell what part of each slot is bound. `again` makes the
+    kernel that takes its place if it runs often, with the same results. Until it is `written`, its source is a
+    template, and its bindings leave out the uniform words.
     """
 
     label: str
@@ -60,6 +61,7 @@ class Kernel:
     spans: tuple[Span | None, ...] = ()
     work: Work = Work()
     turn: tuple[int, int] = (0, 1)
+    again: Callable[[], Kernel] | None = field(default=None, compare=False)
 
     def written(self, d: Dialect, lifted: Sequence[bool] = ()) -> Kernel:
         """Write out the kernel's text; a size that is `lifted` becomes one more uniform word."""
@@ -87,7 +89,11 @@ class Kernel:
         source = template.filled(fill)
         bindings = self.bindings + ("u" if total else "")
         work = replace(self.work, words=self.work.words + named)
-        return replace(self, source=source, bindings=bindings, words=tuple(words), work=work)
+        made = replace(self, source=source, bindings=bindings, words=tuple(words), work=work)
+        if self.again is not None:
+            again, turn = self.again, self.turn
+            made.again = lambda: replace(again().written(d), turn=turn)
+        return made
 
 
 def numbered(made: Sequence[Kernel]) -> list[Kernel]:

@@ -20,8 +20,9 @@ class Limits:
 
     A kernel binds at most so many storage `buffers`, and `binding` bytes of one (0: all that it has); `threads`
     are the most of a workgroup. `software`: its threads run on the processor's own cores. `quads`: subgroups
-    offer quad operations. `runs` is how often a plan is expected to run, which says what compiling may cost.
-    `routines` are those of the host. `dynamic` is where plans for many sizes meet, see `dynamic.py`. `choices`
+    offer quad operations. `runs` is how often a plan is expected to run, which says what compiling may cost;
+    `later` how often, if it turns out to run often (0: nobody will ask), see `Kernel.again`. `routines` are
+    those of the host. `dynamic` is where plans for many sizes meet, see `dynamic.py`. `choices`
     has the answers that were measured, see `variants.py`; without it all choices are fixed.
     """
 
@@ -30,6 +31,7 @@ class Limits:
     quads: bool = False
     threads: int = 256
     runs: int = 4
+    later: int = 0
     routines: Collection[str] = ()
     binding: int = 0
     dynamic: Any = None

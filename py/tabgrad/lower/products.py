@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tabgrad.lower import library, tiles
 from tabgrad.lower.dialect import FOURS
-from tabgrad.lower.dims import FIXED, VARYING, dims_block
+from tabgrad.lower.dims import FIXED, VARYING, Names, dims_block
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.group import Group, operand_index, product_dims
 from tabgrad.lower.index import Expr, condition, flatten, separate, text
@@ -20,6 +23,8 @@ from tabgrad.lower.windows import PART, Cut
 
 if TYPE_CHECKING:
     from tabgrad.lower.printer import KernelPrinter
+
+Writer = Callable[[DirectTile | SharedTile, Names], tuple[str, int]]
 
 SELDOM = 4
 """The assumed number of runs of a product whose large tile would take too long to compile."""
@@ -45,6 +50,13 @@ def tiled(
         e.cut.take(e, part, 0)
         made.append(product.kernel((part.count, m, n, k) if b > 1 else (b, part.count, n, k)))
     return made
+
+
+def rewritten(made: Kernel, batch: int, write: Writer, tile: DirectTile | SharedTile) -> Kernel:
+    """Make a product's kernel again with another tile, for its sizes alone."""
+    source, groups = write(tile, FIXED)
+    work = replace(made.work, count=batch * groups)
+    return replace(made, source=source, grid=grid_of(batch * groups), work=work, again=None)
 
 
 class TiledProduct:
@@ -78,18 +90,33 @@ class TiledProduct:
         e, limits = self.e, self.printer.limits
         b, _, _, k = dims
         names = FIXED if limits.dynamic is None else VARYING
-        bindings = self.d.bindings(e.bindings()) + (PART if e.cut is not None else "")
-        blocks = {**self.blocks, "dims": dims_block(dims, names), "bindings": bindings}
         tile = limits.decide("tile", lambda: self.tile(dims))
         if k // tile.depth > TURNS:
             tile = self.fixed(dims)
-        blocks["tile"], groups = tiles.written(
-            tile, dims, frozenset(self.hoisted), names, Vectors(**self.lies)
-        )
-        elem = self.d.types[self.d.compute_type(self.h.spec.dtype)]
-        source = library.kernel(self.name).with_blocks(blocks, elem)
+        write = self.writer(dims)
+        source, groups = write(tile, names)
         e.count = b * groups
-        return self.printer.package(e, source, grid_of(e.count))
+        made = self.printer.package(e, source, grid_of(e.count))
+        if limits.later > limits.runs:
+            better = self.tile(dims) if limits.choices else self.fixed(dims, limits.later)
+            if (better != tile or names is not FIXED) and k // better.depth <= TURNS:
+                made.again = functools.partial(rewritten, made, b, write, better)
+        return made
+
+    def writer(self, dims: tuple[int, int, int, int]) -> Writer:
+        """Return a function that writes the text with a tile, and counts the workgroups of a batch entry."""
+        e = self.e
+        bindings = self.d.bindings(e.bindings()) + (PART if e.cut is not None else "")
+        blocks, name = {**self.blocks, "bindings": bindings}, self.name
+        hoisted, vectors = frozenset(self.hoisted), Vectors(**self.lies)
+        elem = self.d.types[self.d.compute_type(self.h.spec.dtype)]
+
+        def write(tile: DirectTile | SharedTile, names: Names) -> tuple[str, int]:
+            text, groups = tiles.written(tile, dims, hoisted, names, vectors)
+            its = {**blocks, "dims": dims_block(dims, names), "tile": text}
+            return library.kernel(name).with_blocks(its, elem), groups
+
+        return write
 
     def tile(self, dims: tuple[int, int, int, int]) -> DirectTile | SharedTile:
         """Choose the tile: as measured on the adapter, else the fixed one."""
@@ -105,11 +132,12 @@ class TiledProduct:
             lambda: self.fixed(dims),
         )
 
-    def fixed(self, dims: tuple[int, int, int, int]) -> DirectTile | SharedTile:
-        """Choose a tile by estimates."""
+    def fixed(self, dims: tuple[int, int, int, int], runs: int = 0) -> DirectTile | SharedTile:
+        """Choose a tile by estimates, for as many `runs` as are expected by default."""
         limits, pairs = self.printer.limits, self.h.spec.dtype.is_complex
+        runs = runs or limits.runs
         # an operand read through conditions is inlined at every load of the tile: large ones never compile
-        runs = limits.runs if len(self.hoisted) == 2 else min(limits.runs, SELDOM)
+        runs = runs if len(self.hoisted) == 2 else min(runs, SELDOM)
         return tiles.chosen(self.name, dims, limits.quads, runs, pairs)
 
     def split(self, n: Node, side: str) -> str:

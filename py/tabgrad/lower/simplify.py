@@ -21,6 +21,7 @@ from tabgrad.lower.ir import (
     Node,
     Program,
     RawNode,
+    inner,
 )
 from tabgrad.lower.record import RECORDS
 
@@ -110,6 +111,9 @@ def build(
             made.append(None)
         else:
             args = tuple(made[s] or p.constant(s, raw[s][3]) for s in srcs)
+            if op.family == "composed":
+                made.append(written_out(p, op, args))
+                continue
             node = make(p, op, params or NO_PARAMS, args)
             assert node.spec is its_spec, (op, its_spec, node)
             made.append(node)
@@ -122,6 +126,24 @@ def build(
         p.outputs.append(node)
     p.finish()
     return p
+
+
+def written_out(p: Program, op: Any, args: tuple[Node, ...]) -> Node:
+    """Add the steps of what a function composes; its constant number n is told from those of the plan."""
+    made: list[Node | None] = list(args)
+    specs = [a.spec for a in args]
+    numbers: dict[int, int] = {}
+    for sub, params, srcs, its_spec in op.steps:
+        specs.append(its_spec)
+        if sub is FULL:
+            numbers[len(made)] = inner(p.origin, len(numbers))
+            made.append(None)
+            continue
+        its = tuple(made[s] or p.constant(numbers[s], specs[s]) for s in srcs)
+        made.append(make(p, sub, params or NO_PARAMS, its))
+    last = made[-1]
+    assert last is not None
+    return last
 
 
 # -- views -----------------------------------------------------------------------------------------

@@ -222,7 +222,10 @@ def direct_turns(tile: DirectTile, k: int, hoisted: frozenset[str]) -> list[str]
 
 
 def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) -> list[str]:
-    """Write the lines that add the products of all `steps` of k to the accumulators."""
+    """Write the lines that add the products of all `steps` of k to the accumulators.
+
+    They are added one after the other, so that all tiles give the same bits.
+    """
     rows, columns, places = tile.rows, tile.columns, range(len(steps))
     lines = [
         f"let {side}{s} = {side}_step(b, {k});"
@@ -243,7 +246,7 @@ def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) ->
         for c in range(columns):
             product = "mul_c64({}, {})" if tile.pairs else "{} * {}"
             products = " + ".join(product.format(f"l{r}_{s}", f"r{c}_{s}") for s in places)
-            lines.append(f"c{r}_{c} += {products};")
+            lines.append(f"c{r}_{c} = c{r}_{c} + {products};")
     return lines
 
 

@@ -11,7 +11,6 @@ from tabgrad.nn import init
 from tabgrad.nn.module import Layer, Module
 from tabgrad.nn.parameter import parameter_if
 from tabgrad.tensor.aliasing import whole
-from tabgrad.tensor.placing import fill_buffers
 
 if TYPE_CHECKING:
     from tabgrad.core.dtype import DType
@@ -110,7 +109,10 @@ class _BatchNorm(_ByChannel):
         self._check_input_dim(input)
         moves = self.training and self.track_running_stats
         if moves and self.num_batches_tracked is not None:
-            fill_buffers(self.num_batches_tracked, self.running_mean, self.running_var)
+            if self.num_batches_tracked.device.recorder is not None:
+                from tabgrad.tensor.placing import fill_buffers
+
+                fill_buffers(self.num_batches_tracked, self.running_mean, self.running_var)
             with whole(self.num_batches_tracked, self.running_mean, self.running_var):
                 with tg.no_grad():
                     self.num_batches_tracked.add_(1)

@@ -13,7 +13,6 @@ import tabgrad as tg
 from tabgrad.core.capture import adopt, guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
 from tabgrad.optim.counters import as_number
-from tabgrad.tensor.placing import fill_buffers, joined_copy
 from tabgrad.tensor.vectors import bounds, joined, parts, write_parts
 
 Tensor = tg.Tensor
@@ -53,6 +52,9 @@ class Flat:
         if found is None:
             with using(MODE.get().replace(capture=None)):
                 found = tg.full((self.bounds[-1],), fill, dtype=self.dtype, device=self.device)
+            if self.device.recorder is not None:
+                from tabgrad.tensor.placing import fill_buffers
+
                 fill_buffers(found)
             adopt(found)
             self.tensors[name] = found
@@ -137,6 +139,18 @@ class Flat:
     def view(self, name: str, i: int) -> Tensor:
         """Return the state of parameter `i` as a view: what is written to it is written to the state."""
         return self.tensors[name][self.bounds[i] : self.bounds[i + 1]].view(self.shapes[i])
+
+
+def _joined_copy(state: list[Tensor]) -> Tensor:
+    """Return a copy of the state of parameters in one vector."""
+    if state[0].device.recorder is not None:
+        from tabgrad.tensor.placing import joined_copy
+
+        found = joined_copy(state)
+        if found is not None:
+            return found
+    with using(MODE.get().replace(capture=None)), tg.no_grad():
+        return joined(state).clone()
 
 
 class ParameterState(MutableMapping[str, Any]):
@@ -256,9 +270,8 @@ class States(MutableMapping[Tensor, Any]):
         flat.numbers = {
             n: v for n, v in first.items() if not isinstance(v, Tensor) and v is not None
         }
-        with tg.no_grad():
-            for name in [n for n, v in first.items() if isinstance(v, Tensor)]:
-                flat.tensors[name] = joined_copy([self.loose[p][name] for p in members])
+        for name in [n for n, v in first.items() if isinstance(v, Tensor)]:
+            flat.tensors[name] = _joined_copy([self.loose[p][name] for p in members])
         for i, p in enumerate(members):
             del self.loose[p]
             self.home[p] = (flat, i)

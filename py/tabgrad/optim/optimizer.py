@@ -210,8 +210,8 @@ class Optimizer:
         given = group["params"]
         if isinstance(given, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering "
-                "of tensors in sets will change between runs; use a list instead"
+                "optimizer parameters need to be organized in ordered collections, but the ordering of "
+                "tensors in sets will change between runs; use a list instead"
             )
         given = [given] if isinstance(given, Tensor) else list(given)
         if given and isinstance(given[0], tuple):

@@ -19,7 +19,7 @@ FEW = 1 << 12
 MOST = 128
 """The most chains of one function that are kept."""
 CPU = device("cpu")
-_SETTINGS = frozenset((bool, int, str, type(None), DType))
+SETTINGS = frozenset((bool, int, str, type(None), DType))
 """The types of arguments that are neither tensors, floats, devices, nor tuples or lists of such."""
 _MET = object()
 """Stands for the chain of a call that has been made too seldom."""
@@ -31,7 +31,15 @@ class Waiting:
     calls = 2
 
 
-def chained(fn: Callable[P, R]) -> Callable[P, R]:
+def composed(fn: Callable[P, R]) -> Callable[P, R]:
+    """Do what `chained` does, and record calls with tensors of devices that record ops as one node.
+
+    The function gives one tensor, and its ops are the same on all devices.
+    """
+    return chained(fn, True)
+
+
+def chained(fn: Callable[P, R], everywhere: bool = False) -> Callable[P, R]:
     """Let calls of a function with small tensors of `cpu` that record no history run as a chain.
 
     The function must do nothing but apply ops, chosen by specs and by the other arguments, or raise. Where it
@@ -51,14 +59,14 @@ def chained(fn: Callable[P, R]) -> Callable[P, R]:
             kind = a.__class__
             if isinstance(a, Box):
                 if a._parts is not None or a.device is not CPU or a.owner is not None:
-                    return fn(*args, **named)
+                    return (recorded_as_nodes if everywhere else fn)(*args, **named)
                 if a.alias is not None:
                     a.alias.refresh(a)
                 if a.spec.size > FEW or (a.tracked and mode.grad):
                     return fn(*args, **named)
                 key.append(a.spec)
                 operands.append(a.value)
-            elif kind in _SETTINGS or a is CPU:
+            elif kind in SETTINGS or a is CPU:
                 key += kind, a
             elif kind is float:
                 # 0.0 and -0.0 are equal as keys
@@ -80,6 +88,15 @@ def chained(fn: Callable[P, R]) -> Callable[P, R]:
         y: R = joined(chain(operands))
         return y
 
+    nodes: list[Callable[P, R]] = []
+
+    def recorded_as_nodes(*args: P.args, **named: P.kwargs) -> R:
+        if not nodes:
+            from tabgrad.tensor.composed import as_nodes
+
+            nodes.append(as_nodes(fn))
+        return nodes[0](*args, **named)
+
     return call
 
 
@@ -98,4 +115,4 @@ def _recorded(
     return found
 
 
-__all__ = ["chained"]
+__all__ = ["chained", "composed"]

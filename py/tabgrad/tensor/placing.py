@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core.capture import adopt
 from tabgrad.core.errors import DeviceLostError, LostValueError, OutOfMemoryError
 from tabgrad.core.trace import MODE, using, wrap
-from tabgrad.ops.elementwise import copy
 from tabgrad.tensor.aliasing import View, refreshed, replace
-from tabgrad.tensor.vectors import alike, joined, parts
+from tabgrad.tensor.vectors import alike, parts
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
@@ -39,17 +38,19 @@ def fill_buffers(*state: Tensor | None) -> None:
                     adopt(x)
 
 
-def joined_copy(tensors: list[Tensor]) -> Tensor:
-    """Return a copy of tensors of one dtype and device as one vector: new state, in a buffer if it can be."""
+def joined_copy(tensors: list[Tensor]) -> Tensor | None:
+    """Return new state, a copy of tensors of one dtype and device as one vector in a buffer; None if that
+    can't be."""
     device = tensors[0].device
-    if device.recorder is not None and all(x.owner is None and x._parts is None for x in tensors):
-        found = device.recorder.side_by_side([refreshed(x).value for x in tensors])
-        if found is not None:
-            x = wrap(*found, device)
-            adopt(x)
-            return x
-    with using(MODE.get().replace(capture=None)):
-        return copy.bind(joined(tensors))
+    if any(x.owner is not None or x._parts is not None for x in tensors):
+        return None
+    backend: Any = device.recorder
+    found = backend.side_by_side([refreshed(x).value for x in tensors])
+    if found is None:
+        return None
+    x = wrap(*found, device)
+    adopt(x)
+    return x
 
 
 def place_together(tensors: Iterable[Tensor]) -> None:

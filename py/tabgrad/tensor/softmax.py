@@ -19,7 +19,7 @@ from tabgrad.ops.reduction import keep, peak, reduce_sum
 from tabgrad.ops.rounding import isfinite
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.arguments import floating
-from tabgrad.tensor.chained import chained
+from tabgrad.tensor.chained import composed
 from tabgrad.tensor.public import takes_out
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _nothing(x: Tensor) -> Tensor:
     return copy.bind(x)
 
 
-@chained
+@composed
 @widened(autocast=True)
 def _softmax(x: Tensor, axes: Ints) -> Tensor:
     if not x.spec.size:
@@ -78,7 +78,7 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     return _log_softmax(*_axes("log_softmax", input, dim, dtype))
 
 
-@chained
+@composed
 @widened(autocast=True)
 def _log_softmax(x: Tensor, axes: Ints) -> Tensor:
     if not x.spec.size:
@@ -88,7 +88,7 @@ def _log_softmax(x: Tensor, axes: Ints) -> Tensor:
 
 
 @takes_out
-@chained
+@composed
 @widened(autocast=True)
 def logsumexp(input: Tensor, dim: int | Iterable[int], keepdim: bool = False) -> Tensor:
     """Return log(sum(exp(x))) over `dim`, without overflow; rows of -inf give -inf.

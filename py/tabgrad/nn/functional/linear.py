@@ -13,7 +13,7 @@ from tabgrad.ops.elementwise import add
 from tabgrad.ops.linalg import matmul, transposed
 from tabgrad.ops.view import permute, reshape
 from tabgrad.tensor import Tensor
-from tabgrad.tensor.chained import chained
+from tabgrad.tensor.chained import chained, composed
 from tabgrad.tensor.public import takes_sparse
 
 
@@ -38,7 +38,7 @@ def one_dtype(name: str, *tensors: Any) -> list[Any]:
 
 
 @takes_sparse
-@chained
+@composed
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute input @ weight.T + bias for an input [..., in] and a weight [out, in].
 

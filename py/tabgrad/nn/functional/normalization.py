@@ -14,7 +14,7 @@ from tabgrad.ops.elementwise import add, copy, mul, rsqrt, square, stop_gradient
 from tabgrad.ops.reduction import keep, reduce_sum
 from tabgrad.ops.view import reshape
 from tabgrad.tensor.aliasing import whole
-from tabgrad.tensor.chained import chained
+from tabgrad.tensor.chained import chained, composed
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
@@ -59,7 +59,7 @@ def _last_axes(
     return tuple(range(rank - len(shape), rank))
 
 
-@chained
+@composed
 @widened(first=True, autocast=True)
 def layer_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None,
@@ -89,7 +89,7 @@ def rms_norm(
     return _rms_norm(input, weight, normalized_shape, epsilon(input) if eps is None else eps)
 
 
-@chained
+@composed
 @widened(first=True, autocast=True)
 def _rms_norm(
     input: Tensor, weight: Tensor | None, normalized_shape: Sequence[int], eps: float

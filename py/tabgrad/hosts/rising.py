@@ -1,0 +1,85 @@
+"""A plan that has run a few times gets the kernels of one that runs often, while the program uses it.
+
+Such kernels take longer to compile and run faster; their results are the same, bit by bit. A few are written at
+each run, and the host compiles them in the background. The plan changes when all are there: until then, and if
+one does not compile, it runs as it is.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.hosts.commands import Pipeline
+from tabgrad.hosts.eviction import let_go
+from tabgrad.lower.kernel import Kernel
+from tabgrad.lower.plan import Plan
+
+if TYPE_CHECKING:
+    from tabgrad.hosts.device import DeviceBackend
+    from tabgrad.hosts.replay import Stored
+
+FEW = 4
+"""How many times a plan runs as it is."""
+SECONDS = 0.001
+"""About how long kernels are written at one run; one is always written."""
+
+
+class Rising:
+    """The way of one plan, whose key is `key`: `left` are its kernels to be written, `made` those that are."""
+
+    def __init__(self, key: Any, left: list[int]) -> None:
+        self.key = key
+        self.left = left
+        self.runs = 0
+        self.made: dict[int, Kernel] = {}
+
+    def step(
+        self, backend: DeviceBackend, stored: Stored, values: list[Any], order: list[int]
+    ) -> Stored:
+        """Count a run and go on; return the plan to run."""
+        self.runs += 1
+        if self.runs <= FEW:
+            return stored
+        end = time.perf_counter() + SECONDS
+        while self.left:
+            self.write(backend, stored)
+            if time.perf_counter() > end:
+                return stored
+        compiling = backend.host.compiling()
+        if compiling > 0:
+            return stored
+        stored.rising = None
+        if compiling < 0 or backend.plans.get(self.key) is not stored:
+            return stored
+        return self.arrive(backend, stored, values, order)
+
+    def write(self, backend: DeviceBackend, stored: Stored) -> None:
+        """Write the next kernel, and let the host compile it."""
+        at = self.left[0]
+        again = stored.plan.kernels[at].again
+        assert again is not None
+        kernel = self.made[at] = again()
+        if (kernel.source, kernel.bindings, kernel.overrides) not in backend.pipelines:
+            backend.host.compile_soon(
+                Pipeline(0, kernel.label, kernel.source, kernel.bindings, kernel.overrides)
+            )
+        del self.left[0]
+
+    def arrive(
+        self, backend: DeviceBackend, old: Stored, values: list[Any], order: list[int]
+    ) -> Stored:
+        """Put the plan with the new kernels in place of the old one."""
+        kernels = [self.made.get(i, k) for i, k in enumerate(old.plan.kernels)]
+        lines = [backend.graph.line[n] for n in order]
+        stored = backend.store(replace(old.plan, kernels=kernels), values, lines)
+        backend.plans[self.key] = stored
+        let_go(backend, [old])
+        return stored
+
+
+def rising(key: Any, plan: Plan) -> Rising | None:
+    """Return the way of a new plan, None if it has no kernels that may be better."""
+    left = [i for i, k in enumerate(plan.kernels) if k.again is not None]
+    return Rising(key, left) if left else None
