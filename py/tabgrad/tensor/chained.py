@@ -94,7 +94,7 @@ def chained(fn: Callable[P, R], everywhere: bool = False) -> Callable[P, R]:
         if not nodes:
             from tabgrad.tensor.composed import as_nodes
 
-            nodes.append(as_nodes(fn))
+            nodes.append(as_nodes(fn, SETTINGS, MOST))
         return nodes[0](*args, **named)
 
     return call

@@ -10,14 +10,16 @@ from tabgrad.core.shape import Size
 from tabgrad.core.spec import NO_PARAMS
 from tabgrad.core.trace import MODE, Box, wrap
 from tabgrad.hosts.composed import composed
-from tabgrad.tensor.chained import MOST, SETTINGS
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def as_nodes(fn: Callable[P, R]) -> Callable[P, R]:
-    """Record calls of a function in plain mode as one node each, where a device records ops."""
+def as_nodes(fn: Callable[P, R], settings: frozenset[Any], most: int) -> Callable[P, R]:
+    """Record calls of a function in plain mode as one node each, where a device records ops.
+
+    `settings` are the types of arguments that are told apart by value, and `most` is how many ops are kept.
+    """
     known: dict[Any, Any] = {}
 
     def call(*args: P.args, **named: P.kwargs) -> R:
@@ -40,7 +42,7 @@ def as_nodes(fn: Callable[P, R]) -> Callable[P, R]:
                 values.append(a.value)
                 specs.append(a.spec)
                 key.append(a.spec)
-            elif kind in SETTINGS:
+            elif kind in settings:
                 key += kind, a
             elif kind is float:
                 key += kind, a or str(a)
@@ -56,7 +58,7 @@ def as_nodes(fn: Callable[P, R]) -> Callable[P, R]:
         its = tuple(key)
         found = known.get(its)
         if found is None:
-            found = _written(known, its, fn, args, named, place)
+            found = () if len(known) >= most else _written(known, its, fn, args, named, place)
         if not found:
             return fn(*args, **named)
         y: R = wrap(*place.backend.run(found, tuple(values), tuple(specs), NO_PARAMS), place)
@@ -73,8 +75,6 @@ def _written(
     It is written at the first call, so that the plans of the first step are those of all. A function that goes
     on to be called with other settings each time gets no more.
     """
-    if len(known) >= MOST:
-        return ()
     found = known[key] = composed(fn, args, named, place) or ()
     return found
 
