@@ -77,6 +77,8 @@ class KernelPrinter:
     def threads(self, g: Group, e: Emitter, writes: list[Node]) -> list[Kernel]:
         """Print a kernel in which each thread computes one element of a map, or one row."""
         count = self.count(g)
+        if g.kind == "map" and self.limits.software and e.cut is None:
+            return [self.elements(g, e, writes, count)]
         grid = grid_of(math.ceil(count / BLOCK))
         self.thread_index(e, grid, count)
         if g.kind == "map":
@@ -84,6 +86,15 @@ class KernelPrinter:
         else:
             self.rows(g, e, writes, "0u", 1)
         return self.parts(e, grid, BLOCK)
+
+    def elements(self, g: Group, e: Emitter, writes: list[Node], count: int) -> Kernel:
+        """Print a map in which each thread may compute several elements that lie side by side."""
+        share = repeat.Share(self.d, self.limits, count)
+        e.open("", "g")
+        self.write(g, e, writes)
+        e.close(share.written)
+        e.count, e.each = count, share.each
+        return self.finish(e, share.grid, share.block)
 
     def part_index(self, e: Emitter, tail: str) -> None:
         """Declare `g` in a kernel that does a part of the work, and let threads without work return."""
