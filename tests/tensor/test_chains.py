@@ -73,7 +73,9 @@ CALLS: dict[str, Callable[..., Any]] = {
     "linspace": lambda m, c: tg.linspace(0, 1, 5, device="cpu"),
     "einsum": lambda m, c: tg.einsum("ij,jk->ik", m, m),
     "conv": lambda m, c: F.conv2d(m[None], m[None, None, :2, :2].clone()),
-    "solve": lambda m, c: tg.linalg.solve(m.nan_to_num() + 4 * tg.eye(4, device="cpu"), m),
+    "solve": lambda m, c: tg.linalg.solve(
+        m.nan_to_num() + 4 * tg.eye(4, device="cpu").expand(2, 4, 4), m
+    ),
 }  # fmt: skip
 
 

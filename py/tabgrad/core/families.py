@@ -468,11 +468,15 @@ class KernelOp(Op):
         return self.batching(size, args, dims, **params)
 
 
+class Undone(Exception):
+    """The function of a form leaves these operands to the ops."""
+
+
 class Form(Op):
     """A composition of ops that `cpu` computes by one function of arrays, where nothing is to be recorded.
 
-    `compute` gives its result, of the spec of the operand number `like`, or None where the ops must do it. It
-    has no derivative and no kernel, and no program can name it.
+    `compute` gives its result, of the spec of the operand number `like`, or None where the ops must do it: also
+    where the function raises Undone. It has no derivative and no kernel, and no program can name it.
     """
 
     family = "form"
@@ -487,7 +491,10 @@ class Form(Op):
 
     def compute(self, *args: Tensor, **params: Any) -> Any:
         """Return the result for these tensors, or None."""
-        return formed(self, args, intern_params(params) if params else NO_PARAMS)
+        try:
+            return formed(self, args, intern_params(params) if params else NO_PARAMS)
+        except Undone:
+            return None
 
 
 def form(like: int = 0) -> Callable[[Callable[..., Any]], Form]:

@@ -24,6 +24,7 @@ from tabgrad.hosts.meta import MetaBackend
 from tabgrad.ops.checked import checked
 from tabgrad.ops.elementwise import cast
 from tabgrad.ops.indexing import gather
+from tabgrad.ops.reduction import ONE_BY_ONE, first_max, peak, reduce_max, reduce_min, reduce_sum
 from tabgrad.ops.sorting import argsort
 from tabgrad.ops.view import expand, new_axes, permute, reshape, slice_, slices, spread
 
@@ -151,7 +152,7 @@ class Chain:
         else:
             refs = [self._place(a) for a in x.args]
         if not isinstance(op, Part):
-            direct = _direct(op, x.params, x.args[0].spec.dtype, want) if len(refs) == 1 else None
+            direct = _direct(op, x.params, x.args[0].spec, want) if len(refs) == 1 else None
             if direct is not None:
                 return self._once(x, op, direct, refs, NO_PARAMS, want)
             return self._once(x, op, op.body(x.spec), refs, x.params, want)
@@ -226,15 +227,25 @@ _REPEATING = frozenset(
 """Ops whose bodies repeat operands of size 1, and give the same bits for strided operands as for others."""
 
 
+_EXTREMES = {reduce_max: "maximum", peak: "maximum", first_max: "maximum", reduce_min: "minimum"}
+
+
 @lru_cache(1024)
-def _direct(op: Op, given: Any, dtype: dt.DType, want: Any) -> Any:
-    """Return a method of arrays that does to one of `dtype` what an op does, in less time, or None."""
+def _direct(op: Op, given: Any, spec: Spec, want: Any) -> Any:
+    """Return a method of arrays that does to one of `spec` what an op does, in less time, or None."""
+    dtype = spec.dtype
     if op is reshape:
         return methodcaller("reshape", given["shape"])
     if op is slice_:
         return itemgetter(slices(given["starts"], given["stops"], given["steps"]))
     if op is permute:
         return methodcaller("transpose", given["dims"])
+    if op is reduce_sum and spec.size <= ONE_BY_ONE:
+        add, axes = np.add.reduce, given["axes"]
+        return lambda x: add(x, axes, want)
+    if op in _EXTREMES and 0 < spec.size <= ONE_BY_ONE:
+        fold, axes = getattr(np, _EXTREMES[op]).reduce, given["axes"]
+        return lambda x: fold(x, axes)
     target = given.get("dtype")
     if (
         op is cast

@@ -7,13 +7,14 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.families import form
 from tabgrad.core.promotion import accumulate
 from tabgrad.core.shape import axis_of, needs_rank
 from tabgrad.linalg import return_types
 from tabgrad.linalg.arguments import equal_batches, matrices, one_dtype, verified
 from tabgrad.linalg.factoring import identity
 from tabgrad.linalg.formulas import formula
-from tabgrad.ops import decompositions as ops, elementwise as e, view as v
+from tabgrad.ops import decompositions as ops, elementwise as e, lapack, view as v
 from tabgrad.ops.checked import within
 from tabgrad.ops.decomposition_rules import adjoint, column, permuted, solve_left
 from tabgrad.ops.indexing import iota, scatter
@@ -22,6 +23,9 @@ from tabgrad.tensor import Tensor
 from tabgrad.tensor.chained import chained
 from tabgrad.tensor.public import takes_out
 
+SMALL = 64
+"""The most rows of a matrix with which LAPACK solves at once where no derivative is asked for."""
+REALS = (dt.float32, dt.float64)
 SINGULAR = "{element}The solver failed because the input matrix is singular."
 NO_INVERSE = (
     "{element}The diagonal element {info} is zero, the inversion could not be completed because the input "
@@ -103,8 +107,25 @@ def solve_of(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[Any, Any]:
     return v.reshape.bind(x, shape=x.spec.shape[:-1]) if vectors else x, info
 
 
+@form(like=1)
+def one_solution(a: Any, b: Any) -> Any:
+    """Solve one small system by LAPACK."""
+    return lapack.one("solve1" if b.ndim == 1 else "solve", a, b)
+
+
+@form()
+def one_inverse(a: Any) -> Any:
+    """Invert one small matrix by LAPACK."""
+    return lapack.one("inv", a)
+
+
+def _is_small(A: Any) -> bool:
+    """Whether LAPACK solves with the one matrix at once."""
+    shape = A.spec.shape
+    return len(shape) == 2 and 0 < shape[0] == shape[1] <= SMALL and A.spec.dtype in REALS
+
+
 @takes_out
-@chained
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """Return X with A X = B, or X A = B if not `left`. LinAlgError says that A is singular.
 
@@ -116,6 +137,16 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     >>> tg.linalg.solve(A, tg.ones(2, device="cpu"))
     tensor([0.5000, 0.2500])
     """
+    if left and B.spec.dtype is A.spec.dtype and 0 < len(B.spec.shape) < 3 and _is_small(A):
+        if B.spec.shape[0] == A.spec.shape[0]:
+            found: Tensor | None = one_solution.compute(A, B)
+            if found is not None:
+                return found
+    return _solve(A, B, left)
+
+
+@chained
+def _solve(A: Tensor, B: Tensor, left: bool) -> Tensor:
     found, info = solve_of("linalg.solve", A, B, left)
     whole: Tensor = _verified(f"torch.linalg.solve: {SINGULAR}", info, found)
     return whole
@@ -173,7 +204,6 @@ def inverse_of(name: str, A: Tensor) -> tuple[Any, Any]:
 
 
 @takes_out
-@chained
 def inv(A: Tensor) -> Tensor:
     """Return the inverse of square matrices; LinAlgError says that one is singular.
 
@@ -184,6 +214,12 @@ def inv(A: Tensor) -> Tensor:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
+    found: Tensor | None = one_inverse.compute(A) if _is_small(A) else None
+    return _inv(A) if found is None else found
+
+
+@chained
+def _inv(A: Tensor) -> Tensor:
     found, info = inverse_of("linalg.inv", A)
     whole: Tensor = verified(f"linalg.inv: {NO_INVERSE}", info, found)
     return whole

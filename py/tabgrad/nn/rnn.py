@@ -33,11 +33,20 @@ Step = Callable[[Tensor, State, Any], State]
 """(input's part of the gates, state, the layer's other weights) -> state; state[0] is the output."""
 
 
+def _from_state(h: Tensor, weights: Mapping[str, Any]) -> Tensor:
+    """Return the state's part of the gates; a sweep over the times has turned the weight once for all."""
+    turned = weights.get("turned")
+    if turned is None:
+        return F.linear(h, weights["weight_hh"], weights["bias_hh"])
+    product, bias = h @ turned, weights["bias_hh"]
+    return product if bias is None else product + bias
+
+
 def elman(activation: Callable[[Tensor], Tensor]) -> Step:
     """Make the step h = activation(W_ih x + b_ih + W_hh h + b_hh)."""
 
     def step(gates: Tensor, state: State, weights: Mapping[str, Any]) -> State:
-        return (activation(gates + F.linear(state[0], weights["weight_hh"], weights["bias_hh"])),)
+        return (activation(gates + _from_state(state[0], weights)),)
 
     return step
 
@@ -45,7 +54,7 @@ def elman(activation: Callable[[Tensor], Tensor]) -> Step:
 def lstm(gates: Tensor, state: State, weights: Mapping[str, Any]) -> State:
     """One step of an LSTM (Hochreiter and Schmidhuber 1997); the gates are in the order i, f, g, o."""
     h, c = state
-    parts = (gates + F.linear(h, weights["weight_hh"], weights["bias_hh"])).chunk(4, -1)
+    parts = (gates + _from_state(h, weights)).chunk(4, -1)
     i, f, o = (parts[k].sigmoid() for k in (0, 1, 3))
     c = f * c + i * parts[2].tanh()
     h = o * c.tanh()
@@ -58,7 +67,7 @@ def gru(gates: Tensor, state: State, weights: Mapping[str, Any]) -> State:
     """One step of a GRU (Cho et al. 2014); the gates are in the order r, z, n."""
     (h,) = state
     from_input = gates.chunk(3, -1)
-    from_state = F.linear(h, weights["weight_hh"], weights["bias_hh"]).chunk(3, -1)
+    from_state = _from_state(h, weights).chunk(3, -1)
     r = (from_input[0] + from_state[0]).sigmoid()
     z = (from_input[1] + from_state[1]).sigmoid()
     n = (from_input[2] + r * from_state[2]).tanh()
@@ -353,7 +362,12 @@ def _sweep(
     step: Step, x: Tensor, state: State, weights: Mapping[str, Any], reverse: bool,
     mask: list[Tensor | None],
 ) -> tuple[Tensor, State]:  # fmt: skip
-    gates = F.linear(x, weights["weight_ih"], weights["bias_ih"]).unbind(0)
+    weights = {**weights, "turned": weights["weight_hh"].t()}
+    whole = F.linear(x, weights["weight_ih"], weights["bias_ih"])
+    if step is not gru and weights["bias_hh"] is not None:
+        # what is added to the gates at each time is added once; a GRU multiplies it
+        whole, weights["bias_hh"] = whole + weights["bias_hh"], None
+    gates = whole.unbind(0)
     outputs: list[Any] = [None] * x.shape[0]
     times = range(x.shape[0])
     for t in reversed(times) if reverse else times:

@@ -7,12 +7,24 @@ import importlib
 import math
 from typing import Any
 
+from tabgrad.core.families import Undone
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array
 
 WORTH = 1 << 22
 """The least product of sizes for which SciPy is imported."""
 LETTERS = {"float32": "s", "float64": "d", "complex64": "c", "complex128": "z"}
+
+
+def one(name: str, *arrays: Array) -> Array:
+    """Call NumPy's own LAPACK at once; what is not finite is left to the ops, which say why."""
+    function = getattr(getattr(np.linalg, "_umath_linalg", None), name, None)
+    if function is None:
+        raise Undone
+    x = function(*arrays)
+    if not np.isfinite(x).all():
+        raise Undone
+    return x
 
 
 @functools.cache
