@@ -18,6 +18,8 @@ from pathlib import Path
 
 import inputs
 import numpy as np
+import roofline
+import tables
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "pages"))
@@ -79,6 +81,10 @@ def measure(name, way, expected, seconds):
             end = done + seconds
         if len(total) >= 60:
             break
+    estimated = None
+    if way == "tabgrad/webgpu":
+        backend = workloads.tg.device(device).backend
+        estimated = roofline.work_of(backend, lambda: work.result().item())
     work.close()
     return {
         "ms": statistics.median(total[3:]),
@@ -87,6 +93,7 @@ def measure(name, way, expected, seconds):
         "cold": total[0],
         "units": len(total) - 3,
         "err": worst,
+        "work": estimated,
     }
 
 
@@ -98,6 +105,17 @@ def table(report):
             numbers = "".join(f"{r[k]:9.2f}" for k in ("ms", "min", "host", "cold"))
             lines.append(f"{name:12}{way:18}{numbers}  {'yes' if r['err'] < 1e-3 else 'NO'}")
     return "\n".join(lines)
+
+
+def rooflines(report):
+    """Return the share of the adapter's peaks that tabgrad reaches, as lines of text."""
+    way = "tabgrad/webgpu"
+    found = {
+        name: (ways[way]["work"], {way: ways[way]["ms"]})
+        for name, ways in report["workloads"].items()
+    }
+    peaks = report["peaks"]
+    return roofline.title(peaks) + "\n" + tables.columns(roofline.table(found, peaks), 2)
 
 
 def main():
@@ -127,10 +145,13 @@ def main():
 
         adapter = tg.device("webgpu").backend.host.hello.adapter
         report["adapter"] = f"{adapter.device} ({adapter.backend})"
+        report["peaks"] = roofline.peaks()
         print("webgpu:", report["adapter"], file=sys.stderr)
     if a.out:
         Path(a.out).write_text(json.dumps(report, indent=1))
     print(table(report))
+    if "peaks" in report:
+        print("\n" + rooflines(report))
     return (
         0 if all(r["err"] < 1e-3 for w in report["workloads"].values() for r in w.values()) else 1
     )

@@ -82,6 +82,8 @@ def report(run, names, contenders):
         "rounds": run.a.rounds,
         "adapter": run.a.adapter,
         "load_at_round_start": run.load,
+        "peaks": run.peaks,
+        "work": run.work,
         "page_start_ms": {n: page_start(run.cold_page.get(n, [])) for n in names},
         "workloads": {},
         "failures": [],

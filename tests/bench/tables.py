@@ -1,5 +1,7 @@
 """The benchmark's report as tables: text for the terminal, Markdown for the README."""
 
+import roofline
+
 TITLES = {
     "matmul512": "matrix product, 512 × 512",
     "chain": "10 element-wise ops on 2²⁰ numbers, then the sum",
@@ -140,9 +142,20 @@ def failures(out):
     return "\n".join(lines)
 
 
+def rooflines(out):
+    """Return what part of the adapter's peaks each contender reaches at best; nothing if they are unknown."""
+    found = {}
+    for wid, work in out["work"].items():
+        ways = {n: best(out, wid, n) for n in out["contenders"]} if work else {}
+        found[wid] = work, {n: f[1]["ms"]["median"] for n, f in ways.items() if f}
+    if not out["peaks"] or not any(ways for _, ways in found.values()):
+        return ""
+    return roofline.title(out["peaks"]) + "\n" + columns(roofline.table(found, out["peaks"]), 2)
+
+
 def everything(out):
     """Return all tables as text."""
-    parts = [measurements(out)]
+    parts = [measurements(out), rooflines(out)]
     if len(out["contenders"]) > 1 and "tabgrad" in out["contenders"]:
         parts.append(ratios(out))
     parts += [page_starts(out), failures(out)]

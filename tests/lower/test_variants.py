@@ -35,21 +35,23 @@ class Forced(Choices):
         self.most = max(self.most, len(known))
         found = known[self.number % len(known)]
         super().pick(question, origin, variants, lambda: found)
-        return self.tile or found
+        return self.tile if self.tile and question.startswith("product") else found
 
 
 @contextmanager
-def forced(device: Any, choices: Choices | None, software: bool = False) -> Iterator[Any]:
+def forced(device: Any, choices: Forced, software: bool = False) -> Iterator[Any]:
     """Let a device make these choices, as an adapter that is a GPU or plays one."""
     backend = tg.device(device).backend  # type: ignore[attr-defined]
-    limits = backend.limits
-    kept = limits.software, limits.choices
-    limits.software, limits.choices = software, choices
+    kept = backend.limits.software, backend.known
+    backend.limits.software, backend.known = software, choices
+    tg.backends.webgpu.benchmark = True
     backend.plans.clear()
     try:
         yield backend
+        assert choices.most, "no choice was made"
     finally:
-        limits.software, limits.choices = kept
+        backend.limits.software, backend.known = kept
+        tg.backends.webgpu.benchmark = None
         backend.plans.clear()
 
 
@@ -154,6 +156,50 @@ def test_a_kernel_binds_no_more_buffers_than_a_device_allows_for_wide_loads() ->
         total = total * t
     for kernel in tg.compiler.explain(total).kernels:
         assert kernel.source.count("var<storage") <= where.backend.limits.buffers  # type: ignore[attr-defined]
+
+
+LONG = ((1, 5, 3, 1024), (2, 20, 12, 768), (1, 4, 4, 4096))
+"""Products with few elements and a long sum."""
+
+
+@pytest.mark.one_host("wgpu")
+@pytest.mark.parametrize("software", [False, True])
+def test_sums_of_products_in_parts(device: str, software: bool) -> None:
+    """Each number of parts, with an epilogue, operands that lie turned, and both kinds of tile."""
+    seen = set()
+    for number in range(6):
+        with forced(device, Forced(number), software) as backend:
+            for j, sizes in enumerate(LONG):
+                turned = ("nn", "nt", "tn", "tt")[(number + j) % 4]
+                got, want = product(device, turned, *sizes, tg.float32)
+                np.testing.assert_array_equal(got.numpy(), want, err_msg=f"{number}: {sizes}")
+            seen |= {
+                (q, a.taken)
+                for s in backend.plans.values()
+                for q, a in s.plan.asked.items()
+                if q.startswith("parts")
+            }
+    assert {taken for _, taken in seen} >= {"1", "2", "4", "8"}
+
+
+def test_an_answer_says_into_how_many_parts_a_product_is_split() -> None:
+    where = recorder.device()
+    backend: Any = where.backend  # type: ignore[attr-defined]
+    x, y = tg.rand(20, 1024, device=where), tg.rand(1024, 12, device=where)
+    backend.flush()
+    question = "parts of a product 1 32 16 1024"
+    tg.backends.webgpu.benchmark = True
+    try:
+        for answer, parts in (("", 1), ("4", 4), ("8", 8), ("1", 1), ("7", 1)):
+            backend.known = Choices({question: answer})
+            plan = tg.compiler.explain(x @ y + 1)
+            assert plan.choices[question].split()[0] == str(parts)
+            assert plan.dispatches == 1 + (parts > 1)
+            text = plan.kernels[0].source
+            assert f"const BATCH = {parts}u;" in text
+            assert f"const K = {1024 // parts}u;" in text
+    finally:
+        tg.backends.webgpu.benchmark = None
 
 
 def test_tiles_fit_the_shape() -> None:

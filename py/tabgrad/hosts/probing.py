@@ -136,8 +136,8 @@ class Probe:
         whole = not self.left
         best = min(trial.measured, key=lambda m: m.ratio, default=None)
         faster = best is not None and best.ratio < FASTER
-        if not whole and not faster:
-            # the time is over: the question stays open
+        if not faster and (not whole or trial.question in self.backend.choices.skipped):
+            # the time is over, or a run takes too long: the question stays open
             self.backend.choices.skipped.add(trial.question)
             return
         answer = best.name if faster and best is not None else trial.fixed
@@ -207,9 +207,9 @@ class Probe:
     def noted(self, trial: Trial, told: list[bytes]) -> None:
         """Note the times of a variant."""
         if self.name:
-            trial.note(self.name, self.runs, told)
+            trial.note(self.name, told)
             return
-        once = seconds(told[0], len(trial.plans[trial.fixed].kernels), self.runs)
+        once = seconds(told[0], len(trial.plans[trial.fixed].kernels))
         self.runs = runs_for(once)
         if once > LONGEST:
             self.left = []

@@ -28,7 +28,7 @@ def outdate(backend: DeviceBackend, question: str | None = None, answer: str = "
                 continue
         # the choices of a plan for many sizes are those of the first
         if len(key) == 4 and key[3] is not None:
-            key[3].forget("tile")
+            key[3].forget("tile", "parts of a product")
         stored.outdated = key
         del backend.plans[key]
         if not stored.captured:

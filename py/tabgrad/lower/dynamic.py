@@ -69,10 +69,10 @@ class Dynamic:
         self.family = self.families.setdefault(structure(raw, wanted), Family())
         self.family.counts.clear()
 
-    def forget(self, what: str) -> None:
-        """Let choices of a kind be made anew."""
+    def forget(self, *what: str) -> None:
+        """Let choices of these kinds be made anew."""
         for family in self.families.values():
-            family.choices = {k: v for k, v in family.choices.items() if k[0] != what}
+            family.choices = {k: v for k, v in family.choices.items() if k[0] not in what}
 
     def lifted(self, at: int, k: Kernel) -> tuple[bool, ...]:
         """Choose the sizes in the text of kernel number `at` of a plan that become uniform words.

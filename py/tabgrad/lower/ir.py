@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabgrad.core.op import REGISTRY, Op
@@ -106,11 +106,16 @@ Decide = Callable[[str, Callable[[], Any]], Any]
 """A function that makes or repeats a choice that depends on sizes, see `Limits.decide`."""
 
 
+Pick = Callable[[str, int, Callable[[], Sequence[Any]], Callable[[], Any]], Any]
+"""A function that chooses among variants, see `Limits.pick`."""
+
+
 class Program:
     """The nodes of a program in order, with its inputs and outputs."""
 
-    def __init__(self, decide: Decide | None = None) -> None:
+    def __init__(self, decide: Decide | None = None, pick: Pick | None = None) -> None:
         self.decide: Decide = decide or (lambda what, choose: choose())
+        self.pick: Pick = pick or (lambda question, origin, variants, fixed: fixed())
         self.nodes: list[Node] = []
         self.outputs: list[Node] = []
         self.inputs: list[Node] = []

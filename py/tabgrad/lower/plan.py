@@ -87,7 +87,7 @@ def _lower(
     if limits.choices is not None:
         limits.choices.begin()
     specs = [raw[i][3] for i in wanted]
-    p = build(raw, wanted, moving, limits.decide)
+    p = build(raw, wanted, moving, limits.decide, limits.pick)
     join_products(p)
     verify.program(p, specs)
     calls = routines.choose(p, limits)

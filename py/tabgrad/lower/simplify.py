@@ -19,11 +19,13 @@ from tabgrad.lower.ir import (
     SLICE,
     Decide,
     Node,
+    Pick,
     Program,
     RawNode,
     inner,
 )
 from tabgrad.lower.record import RECORDS
+from tabgrad.lower.variants import size_class
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
 RULES: dict[str, Rule] = {}
@@ -38,6 +40,10 @@ FAR_PRODUCT = 1 << 14
 """Longer products are added up from parts for the same reason."""
 LONG_PRODUCT = 2048
 """Products of few results with a longer inner axis are computed in parts, which are added up."""
+PARTS = (2, 3, 4, 6, 8, 12, 16, 32)
+"""Into how many parts a product may be split where that is measured."""
+MOST_PARTS = 1 << 18
+"""The most results that the parts of a product have together where that is measured."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -94,14 +100,14 @@ def in_single(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Nod
 
 def build(
     raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset(),
-    decide: Decide | None = None,
+    decide: Decide | None = None, pick: Pick | None = None,
 ) -> Program:  # fmt: skip
     """Build the program of the recorded nodes `raw`; `outputs` are the positions that are wanted.
 
     `moving` are slices of inputs whose place changes from run to run: each becomes an input of its own.
-    `decide` makes the choices that depend on sizes.
+    `decide` makes the choices that depend on sizes, `pick` those that may be measured.
     """
-    p = Program(decide)
+    p = Program(decide, pick)
     made: list[Node | None] = []
     for i, (op, params, srcs, its_spec) in enumerate(raw):
         p.origin = i
@@ -413,12 +419,20 @@ def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
     """Sum parts of a long product with few results, which has too few tiles to keep a device busy."""
     *batch, m, k = x.shape
     n = y.shape[-1]
-    results = math.prod(batch) * m * n
+    shape = math.prod(batch), m, n
+    results = math.prod(shape)
 
-    def choose() -> int:
+    def fixed() -> int:
         if k < LONG_PRODUCT or results > 16384 or not x.spec.dtype.is_differentiable:
             return 1
         return next((d for d in range(min(32, k // 256), 3, -1) if k % d == 0), 1)
+
+    def choose() -> int:
+        more = [d for d in PARTS if k % d == 0 and k // d >= 128 and d * results <= MOST_PARTS]
+        if not more or k > FAR_PRODUCT or not x.spec.dtype.is_differentiable:
+            return fixed()
+        sizes = " ".join(str(size_class(n, 1 << 20)) for n in (*shape, k))
+        return p.pick(f"parts of a product {sizes}", p.origin, lambda: (1, *more), fixed)
 
     parts = p.decide("parts of a product", choose)
     if k % parts:
@@ -436,7 +450,9 @@ def _summed(p: Program, x: Node, y: Node, parts: int) -> Node:
     left = apply(p, "reshape", x, shape=(*batch, m, parts, k // parts))
     left = apply(p, "permute", left, dims=(*range(rank), rank + 1, rank, rank + 2))
     right = apply(p, "reshape", y, shape=(*batch, parts, k // parts, n))
-    return apply(p, "reduce_sum", apply(p, "matmul", left, right), axes=(rank,))
+    # not by the rule, which might split it once more
+    product = p.add(REGISTRY["matmul"], NO_PARAMS, (left, right))
+    return apply(p, "reduce_sum", product, axes=(rank,))
 
 
 def _far_product(p: Program, x: Node, y: Node) -> Node:

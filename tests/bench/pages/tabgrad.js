@@ -14,8 +14,10 @@ pyodide.runPython('import sys; sys.path.append("/lib/tabgrad.zip")');
 const t0 = performance.now();
 await pyodide.runPythonAsync("import tabgrad");
 const tImport = performance.now();
-for (const name of ["workloads.py", "cases.py"])
-  pyodide.FS.writeFile(`/home/pyodide/${name}`, await (await fetch(`/pages/${name}`)).text());
+for (const path of ["pages/workloads.py", "pages/cases.py", "roofline.py"]) {
+  const name = path.split("/").pop();
+  pyodide.FS.writeFile(`/home/pyodide/${name}`, await (await fetch(`/${path}`)).text());
+}
 const python = await pyodide.runPythonAsync(
   "import workloads, cases; await workloads.start(); workloads",
 );
@@ -29,6 +31,7 @@ async function make(id, mode, inputs) {
   return {
     unit: (mark) => work.unit(mark),
     check: work.check ? () => work.check() : undefined,
+    work: async () => (await work.work()).toJs(),
     dispose: () => {
       work.close();
       work.destroy();

@@ -72,6 +72,21 @@ class Work:
         """Issue the work of one unit; return the tensor that holds the number read."""
         return self.run()
 
+    async def work(self):
+        """Return the estimated operations and bytes of one unit."""
+        from roofline import work_of
+
+        y = None
+
+        def run():
+            nonlocal y
+            y = self.result()
+            tg.device("webgpu").backend.flush()
+
+        found = work_of(tg.device("webgpu").backend, run)
+        await y.item_async()
+        return list(found)
+
     async def unit(self, mark):
         """Do one timed unit."""
         y = self.result()
