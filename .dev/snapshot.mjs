@@ -7,7 +7,8 @@ const PAGE = 4096; // bytes
 const LARGEST = 1 << 18; // bytes that are asked for at once; a memory that has to grow for them grows by little
 
 /** Write zeros where memory is free: what lay there before would be sent for nothing. */
-export function wipe({ _sbrk: sbrk, _malloc: malloc, _free: free, HEAPU8 }) {
+export function wipe(module) {
+  const { _sbrk: sbrk, _malloc: malloc, _free: free } = module;
   const top = sbrk(0);
   const held = [];
   for (let size = LARGEST; size >= 16; size /= 2) {
@@ -15,7 +16,7 @@ export function wipe({ _sbrk: sbrk, _malloc: malloc, _free: free, HEAPU8 }) {
       const at = malloc(size);
       held.push(at);
       if (at + size > top) break;
-      HEAPU8.fill(0, at, at + size);
+      module.HEAPU8.fill(0, at, at + size); // a memory that has grown has another view
     }
   }
   held.forEach(free);
