@@ -67,7 +67,7 @@ class Future(Generic[T]):
 
     def value(self) -> T:
         """Return the value of a future that is done, or raise its error."""
-        if not self._set.is_set():
+        if not self.done():
             raise RuntimeError("value: the future is not done; call wait()")
         if self._error is not None:
             raise self._error

@@ -13,6 +13,7 @@ import tabgrad as tg
 import tabgrad.distributed as dist
 from tabgrad.distributed.algorithms.join import Join, Joinable, JoinHook
 from tabgrad.distributed.group import resolved
+from tabgrad.optim.lbfgs import LBFGS
 from tabgrad.optim.optimizer import Optimizer
 
 Tensor = tg.Tensor
@@ -33,6 +34,11 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         if overlap_with_ddp:
             raise NotImplementedError(
                 "ZeroRedundancyOptimizer: overlap_with_ddp is not there; call step() after backward()"
+            )
+        if issubclass(optimizer_class, LBFGS):
+            raise ValueError(
+                "ZeroRedundancyOptimizer: LBFGS needs all parameters in each of its products, so its state "
+                "can't be divided; use LBFGS itself"
             )
         Joinable.__init__(self)
         self.process_group = resolved(process_group)
@@ -84,6 +90,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
         """Change the parameters once, on all processes."""
         Join.notify_join_context(self)
         assert self.optim is not None
+        self._whole = None
         self._say()
         loss = (
             self.optim.step(closure) if any(g["params"] for g in self.optim.param_groups) else None
@@ -154,7 +161,10 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
             }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the whole state, which `consolidate_state_dict` has collected; RuntimeError elsewhere."""
+        """Return the whole state, which `consolidate_state_dict` has collected since the last step.
+
+        RuntimeError where it has not, or on another process.
+        """
         if self._whole is None:
             raise RuntimeError(
                 "Optimizer state has not been consolidated on this rank. Please call "
@@ -166,6 +176,7 @@ class ZeroRedundancyOptimizer(Optimizer, Joinable):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over this process's part of a whole state, of any number of processes."""
         assert self.optim is not None
+        self._whole = None
         numbers, given = self._numbers(), state_dict["state"]
         state: dict[int, Any] = {}
         count = 0

@@ -91,6 +91,68 @@ def check_sums(name, make, hook):  # type: ignore[no-untyped-def]
         assert state.error_dict[0].tolist() == left.tolist()
 
 
+class Backwards(nn.Module):
+    """Uses its layers in another order than it has them, for which buckets would be arranged anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        tg.manual_seed(1)
+        self.last = nn.Linear(8, 8, bias=False)
+        self.first = nn.Linear(8, 8, bias=False)
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return self.last(self.first(x).tanh())
+
+
+def gradients(net):  # type: ignore[no-untyped-def]
+    return tg.stack([net.last.weight.grad, net.first.weight.grad]).cpu()
+
+
+def check_steps(name, make, hook):  # type: ignore[no-untyped-def]
+    """Over steps of a model too, where each residual belongs to its parameter; infinite gradients pass."""
+    state = make(WORLD)
+    net, alone = nn.parallel.DistributedDataParallel(Backwards()), Backwards()
+    net.register_comm_hook(state, hook)
+    sent = wanted = tg.zeros(2, 8, 8, device="cpu")
+    for step in range(7):
+        tg.manual_seed(step)
+        x = tg.randn(SIZE, 6, 8)
+        net.zero_grad()
+        loss = net(x[RANK]).square().mean()
+        (loss * math.inf if step == 5 and RANK == 1 else loss).backward()
+        got = gradients(net.module)
+        assert bool(got.isfinite().all()) == (step != 5), (name, step)
+        if step < 5:
+            sent = sent + got
+            alone.zero_grad()
+            alone(x.reshape(-1, 8)).square().mean().backward()
+            wanted = wanted + gradients(alone)
+        if step == 4 and name != "signs":
+            bucket = net.reducer.buckets[0]
+            left = dict(
+                zip(map(id, bucket.parameters()), bucket.split(state.error_dict[0]), strict=True)
+            )
+            parts = [left[id(p)] for p in (net.module.last.weight, net.module.first.weight)]
+            total = sent + summed(tg.stack(parts)) / SIZE
+            assert (total - wanted).abs().max().item() < 1e-6, name
+
+
+def check_low_rank() -> None:
+    """PowerSGD sends a gradient of lower rank than its own exactly."""
+    state = power_state(WORLD, rank=6)
+    state.min_compression_rate = 0.5
+    net = nn.parallel.DistributedDataParallel(nn.Linear(12, 12, bias=False))
+    net.register_comm_hook(state, power.powerSGD_hook)
+    for step in range(4):
+        tg.manual_seed(step)
+        x = tg.randn(1, 12)  # one example on each: rank 2 with two processes
+        net.zero_grad()
+        net(x * (RANK + 1)).square().sum().backward()
+        wanted = summed((2 * net.module(x * (RANK + 1)).T @ (x * (RANK + 1))).detach()) / SIZE
+        got = net.module.weight.grad.cpu()
+        assert (got - wanted).abs().max().item() < 1e-4 * wanted.abs().max().item(), step
+
+
 def digits():  # type: ignore[no-untyped-def]
     images, labels = load_digits()
     held = tg.arange(len(images), device="cpu") % 5 == 0
@@ -133,6 +195,9 @@ def learn(name, make, hook, data, epochs=5):  # type: ignore[no-untyped-def]
 for hook_name, (make_state, its_hook) in HOOKS.items():
     if WHAT == "sums" and hook_name not in ("none", "fp16", "bf16", "PowerSGD in fp16", "local"):
         check_sums(hook_name, make_state, its_hook)
+        check_steps(hook_name, make_state, its_hook)
     elif WHAT == "digits":
         learn(hook_name, make_state, its_hook, digits(), EPOCHS.get(hook_name, 5))
+if WHAT == "sums":
+    check_low_rank()
 print(f"rank {RANK} is done", flush=True)

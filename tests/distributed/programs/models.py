@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 import time
 
@@ -86,6 +88,89 @@ def check_unused() -> None:
     dist.barrier()
 
 
+class Inner(tg.autograd.Function):
+    """Calls a module; backward runs a backward of its own, so parameters get their gradients in parts."""
+
+    @staticmethod
+    def forward(ctx, x, module):  # type: ignore[no-untyped-def]
+        ctx.module = module
+        ctx.save_for_backward(x)
+        with tg.no_grad():
+            return module(x)
+
+    @staticmethod
+    def backward(ctx, grad):  # type: ignore[no-untyped-def]
+        x = ctx.saved_tensors[0].detach().requires_grad_()
+        with tg.enable_grad():
+            ctx.module(x).backward(grad)
+        return x.grad, None
+
+
+class Twice(nn.Module):
+    """Uses one layer twice."""
+
+    def __init__(self, parts: bool) -> None:
+        super().__init__()
+        tg.manual_seed(1)
+        self.parts = parts
+        self.never = nn.Linear(2, 2)
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        for _ in range(2):
+            x = Inner.apply(x, self.a).tanh() if self.parts else self.a(x).tanh()
+        return self.b(x)
+
+
+def check_when_gradients_come() -> None:
+    """Each gradient is whole when it is sent, whatever is called in between, or the error says so."""
+    small = {"bucket_cap_mb": 1e-5}
+    net, alone = DistributedDataParallel(plain()), plain()
+    first = net(mine(data(1)))
+    second = net(mine(data(2)))
+    with tg.no_grad():
+        net(mine(data(2)))
+    first.square().mean().backward()
+    second.square().mean().backward()
+    for seed in (1, 2):
+        alone(data(seed)).square().mean().backward()
+    same_grads(net.module, alone, "forwards before backwards")
+
+    static, whole = DistributedDataParallel(Twice(True), static_graph=True, **small), Twice(False)
+    for step in range(3):
+        static.zero_grad()
+        whole.zero_grad()
+        static(mine(data(step)).requires_grad_()).square().mean().backward()
+        whole(data(step)).square().mean().backward()
+        same_grads(static.module, whole, "static")
+    parts = DistributedDataParallel(Twice(True), find_unused_parameters=True, **small)
+    with pytest.raises(RuntimeError, match=r"ready only once: parameter a\.\w+ .*static_graph"):
+        parts(mine(data()).requires_grad_()).square().mean().backward()
+    beside = DistributedDataParallel(Twice(False), find_unused_parameters=True, **small)
+    penalty = beside.module.never.weight.square().sum()  # its gradient comes last
+    with pytest.raises(RuntimeError, match=r"ready only once: parameter never\.weight"):
+        (beside(mine(data())).square().mean() + penalty).backward()
+    seen = DistributedDataParallel(Twice(False), **small)
+    with pytest.raises(RuntimeError, match=r"no gradient to the parameters never\.bias;"):
+        (seen(mine(data())).square().mean() + seen.module.never.weight.sum()).backward()
+
+
+def check_copies_and_sparse() -> None:
+    for make in (copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))):
+        net, alone = make(DistributedDataParallel(plain())), plain()
+        net(mine(data())).square().mean().backward()
+        alone(data()).square().mean().backward()
+        same_grads(net.module, alone, "a copy")
+    table = DistributedDataParallel(nn.Embedding(6, 2, sparse=True))
+    table(tg.tensor([RANK, RANK + 1])).sum().backward()
+    found = table.module.weight.grad
+    assert found.is_sparse
+    wanted = sum(
+        (nn.functional.one_hot(tg.tensor([r, r + 1]), 6).sum(0) for r in range(SIZE)), tg.zeros(6)
+    )
+    close(found.to_dense(), (wanted / SIZE).reshape(6, 1).expand(6, 2), "sparse")
+
+
 def check_checkpointed_and_scaled() -> None:
     net, alone = DistributedDataParallel(plain(), gradient_as_bucket_view=True), plain()
     scaler = tg.amp.GradScaler("cpu" if DEVICE == "cpu" else "cuda", init_scale=64.0, enabled=True)
@@ -106,8 +191,13 @@ def check_buffers_and_names() -> None:
     net = DistributedDataParallel(inner)
     for step in range(3):
         net(data(step * SIZE + RANK)).sum().backward()
-    net(data(0))  # the buffers of rank 0 came before this
+    net.eval()
+    first = inner[1].running_mean.clone()
+    with tg.no_grad():
+        net(data(0))  # the buffers of rank 0 came before this
     wanted = inner[1].running_mean.clone()
+    assert (wanted.tolist() == first.tolist()) == (RANK == 0)
+    net.train()
     found = [tg.zeros_like(wanted) for _ in range(SIZE)]
     dist.all_gather(found, wanted)
     assert all(x.tolist() == found[0].tolist() for x in found)
@@ -173,6 +263,8 @@ def check_zero() -> None:
     else:
         with pytest.raises(RuntimeError, match="not been consolidated"):
             zero.state_dict()
+    with pytest.raises(ValueError, match="LBFGS needs all"):
+        ZeroRedundancyOptimizer(net.parameters(), tg.optim.LBFGS)
     parts = {
         "model": net.module,
         "optim": zero,
@@ -183,6 +275,8 @@ def check_zero() -> None:
     metadata = checkpoint.save(parts, checkpoint_id=FOLDER)
     assert len(set(metadata.files.values())) == SIZE  # each process wrote a part
     steps(2, 3)
+    with pytest.raises(RuntimeError, match="not been consolidated"):
+        zero.state_dict()  # there were steps since
     checkpoint.save({"model": alone, "optim": other}, checkpoint_id=FOLDER + "-after")
 
 
@@ -215,8 +309,10 @@ def check_overlap() -> None:
 
 
 for check in (
-    check_accumulation, check_unused, check_checkpointed_and_scaled, check_buffers_and_names, check_join,
+    check_accumulation, check_unused, check_when_gradients_come, check_copies_and_sparse,
+    check_checkpointed_and_scaled, check_buffers_and_names, check_join,
     check_zero, check_compiled, check_overlap,
 ):  # fmt: skip
-    check()
+    if DEVICE == "cpu" or check is not check_when_gradients_come:
+        check()
 print(f"rank {RANK} is done", flush=True)

@@ -64,25 +64,40 @@ class DistributedDataParallel(Module, Joinable):
         sync = forward_sync_buffers if broadcast_buffers is None else broadcast_buffers
         self.broadcast_buffers = True if sync is None else sync
         self.process_group = resolved(process_group)
-        self.find_unused_parameters = find_unused_parameters or static_graph
+        self.find_unused_parameters = find_unused_parameters
         self.gradient_as_bucket_view = gradient_as_bucket_view
         self.static_graph = static_graph
         self.require_backward_grad_sync = True
+        self.require_forward_param_sync = True
         self.iterations = 0
-        self.rebuilt = self.find_unused_parameters
-        cap = int((25.0 if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20))
+        self.rebuilt = find_unused_parameters or static_graph
+        self.bucket_bytes_cap = int((25.0 if bucket_cap_mb is None else bucket_cap_mb) * (1 << 20))
         if init_sync:
             self._agree(named)
             self._sync([*[p for _, p in module.named_parameters()], *module.buffers()], 0)
+        self._make_reducer(named)
+
+    reducer: Reducer
+
+    def _make_reducer(self, named: Sequence[tuple[str, Tensor]]) -> None:
         object.__setattr__(
             self, "reducer",
             Reducer(
-                named, self.process_group, cap, self.find_unused_parameters, gradient_as_bucket_view,
-                allreduce_hook, self.process_group,
+                named, self.process_group, self.bucket_bytes_cap, self.find_unused_parameters,
+                self.gradient_as_bucket_view, self.static_graph, allreduce_hook, self.process_group,
             ),
         )  # fmt: skip
 
-    reducer: Reducer
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the group and what belongs to one backward."""
+        return {k: v for k, v in self.__dict__.items() if k not in ("process_group", "reducer")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.process_group = resolved(None)
+        self.rebuilt = self.find_unused_parameters or self.static_graph
+        self.iterations = 0
+        self._make_reducer([(n, p) for n, p in self.module.named_parameters() if p.requires_grad])
 
     def _agree(self, named: Sequence[tuple[str, Tensor]]) -> None:
         """Raise unless the processes have the same parameters."""
@@ -113,21 +128,23 @@ class DistributedDataParallel(Module, Joinable):
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """Call the module."""
-        grad = tg.is_grad_enabled()
-        if grad and self.require_backward_grad_sync:
+        syncs = tg.is_grad_enabled() and self.require_backward_grad_sync
+        if syncs:
             Join.notify_join_context(self)
             self.reducer.divisor = self._divisor()
             self._before(True)
         elif self.will_sync_module_buffers() and not self._join_config.enable:
             self._sync(list(self.module.buffers()), 0)
         outputs = self.module(*inputs, **kwargs)
-        self.reducer.syncs = grad and self.require_backward_grad_sync
-        if self.reducer.syncs:
+        self.require_forward_param_sync = syncs
+        if syncs:
             unused: list[int] = []
-            if self.find_unused_parameters:
+            if self.find_unused_parameters and not self.static_graph:
                 tensors = [x for x in tree.leaves(outputs) if isinstance(x, Tensor)]
                 unused = unreached(tensors, self.reducer.parameters)
-            self.reducer.reset(unused)
+            self.reducer.expect(unused)
+        elif tg.is_grad_enabled():
+            self.reducer.expect_none()
         return outputs
 
     def _before(self, active: bool) -> None:
@@ -158,10 +175,13 @@ class DistributedDataParallel(Module, Joinable):
         return size if config.divide_by_initial_world_size or not config.active else config.active
 
     def will_sync_module_buffers(self) -> bool:
-        """Whether a forward gives all the buffers of one process first."""
+        """Whether a forward gives all the buffers of one process first.
+
+        One does after a forward whose gradients are averaged, in evaluation too.
+        """
         return (
-            self.broadcast_buffers
-            and self.module.training
+            self.require_forward_param_sync
+            and self.broadcast_buffers
             and any(True for _ in self.module.buffers())
         )
 
@@ -183,6 +203,7 @@ class DistributedDataParallel(Module, Joinable):
             raise TypeError("Communication hook must be callable.")
         if self.reducer.hook is not allreduce_hook:
             raise RuntimeError("register_comm_hook can only be called once.")
+        self.rebuilt = True  # what a hook remembers belongs to the buckets as they are
         self.reducer.hook, self.reducer.state = hook, state
 
     def join(

@@ -27,16 +27,21 @@ class Reducer:
 
     def __init__(
         self, named: Sequence[tuple[str, Tensor]], group: Any, cap: int, find_unused: bool, as_view: bool,
-        hook: Hook, state: Any,
+        static: bool, hook: Hook, state: Any,
     ) -> None:  # fmt: skip
         self.names = [name for name, _ in named]
         self.parameters = [p for _, p in named]
         self.group = group
         self.cap = cap
-        self.find_unused = find_unused
+        self.find_unused = find_unused or static
         self.as_view = as_view
+        self.static = static
+        self.counts: list[int] | None = None
+        """How often the gradient of each parameter comes in a backward, once a static one has ended."""
         self.hook, self.state = hook, state
         self.syncs = True
+        self.expected = False
+        """Whether a forward whose gradients are averaged waits for its backward."""
         self.divisor = group.size()
         """By what the sum of the gradients is to be divided; hooks divide by the number of processes."""
         self.order: list[int] = []
@@ -70,12 +75,23 @@ class Reducer:
         self.bucket_of = {i: n for n, part in enumerate(buckets) for i in part}
 
     def reset(self, unused: Sequence[int] = ()) -> None:
-        """Expect a backward. Nothing is waited for at the parameters `unused`."""
+        """Begin anew. Nothing is waited for at the parameters `unused`."""
         self.used = [False] * len(self.parameters)
+        self.came = [0] * len(self.parameters)
         self.waiting = [set(part) for part in self.members]
         self.futures: list[Any] = []
         self.begun = False
         self.unused = list(unused)
+
+    def expect(self, unused: Sequence[int]) -> None:
+        """Expect a backward whose gradients are averaged."""
+        self.syncs = self.expected = True
+        self.reset(unused)
+
+    def expect_none(self) -> None:
+        """Expect a backward whose gradients stay here, unless another forward waits for its own."""
+        if not self.expected:
+            self.syncs = False
 
     def _hooked(self, i: int, _: Tensor) -> None:
         self.ready(i)
@@ -84,14 +100,28 @@ class Reducer:
         """Note that the gradient of a parameter is there; send the buckets that are complete."""
         if not self.syncs:
             return
+        if self.bucket_of[i] < len(self.futures):
+            self.reset()
+            raise RuntimeError(
+                f"Expected to mark a variable ready only once: parameter {self.names[i]} got a gradient after "
+                "its bucket was sent. Either the loss uses it beside what forward returns, which "
+                "find_unused_parameters does not see: leave that off. Or its gradient comes in several parts, "
+                "of a backward within backward: DistributedDataParallel(static_graph=True) counts them"
+            )
         if not self.begun:
             self.begun = True
             Variable._execution_engine.queue_callback(self.finish)
             for j in self.unused:
                 self.waiting[self.bucket_of[j]].discard(j)
+            for j, count in enumerate(self.counts or ()):
+                if count == 0:
+                    self.waiting[self.bucket_of[j]].discard(j)
         if not self.used[i] and len(self.order) < len(self.parameters):
             self.order.append(i)
         self.used[i] = True
+        self.came[i] += 1
+        if self.static and (self.counts is None or self.came[i] < self.counts[i]):
+            return
         self.waiting[self.bucket_of[i]].discard(i)
         self.launch()
 
@@ -105,7 +135,7 @@ class Reducer:
         bucket = self.buckets[n]
         with tg.no_grad():
             parts = [
-                (tg.zeros_like(p) if p.grad is None else p.grad.detach()).reshape(-1)
+                (tg.zeros_like(p) if p.grad is None else _dense(p.grad)).reshape(-1)
                 for p in bucket.parameters()
             ]
             bucket.set_buffer(parts[0].clone() if len(parts) == 1 else tg.cat(parts))
@@ -129,6 +159,11 @@ class Reducer:
 
     def finish(self) -> None:
         """Wait for the averages at the end of backward, and write them to the gradients."""
+        if self.static and self.counts is None:
+            # the first backward tells how often each comes; the next ones send while they go on
+            self.counts = self.came
+            self.waiting = [set[int]() for _ in self.members]
+            self.launch()
         missing = [self.names[i] for part in self.waiting for i in sorted(part)]
         if missing:
             self.reset()
@@ -148,11 +183,14 @@ class Reducer:
                 for i, grad in zip(part, bucket.split(flat), strict=True):
                     if used is None or used[i]:
                         self.write(self.parameters[i], grad)
+        self.expected = False
         self.reset()
 
     def write(self, p: Tensor, grad: Tensor) -> None:
         """Give a parameter its averaged gradient."""
-        if self.as_view or p.grad is None:
+        if p.grad is not None and p.grad.layout is not tg.strided:
+            p.grad = grad.to_sparse(p.grad.sparse_dim())
+        elif self.as_view or p.grad is None:
             p.grad = grad if self.as_view else grad.clone()
         else:
             p.grad.copy_(grad)
@@ -162,6 +200,11 @@ class Reducer:
         flags = tg.tensor([int(u) for u in self.used], dtype=tg.int32, device="cpu")
         dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.group)
         return [bool(u) for u in flags.tolist()]
+
+
+def _dense(grad: Tensor) -> Tensor:
+    grad = grad.detach()
+    return grad if grad.layout is tg.strided else grad.to_dense()
 
 
 def unreached(outputs: Sequence[Tensor], parameters: Sequence[Tensor]) -> list[int]:

@@ -42,8 +42,12 @@ class Feedback:
         return flat + error.to(flat.device)
 
     def keep(self, bucket: GradBucket, error: Tensor) -> None:
-        """Keep what is left out now."""
+        """Keep what is left out now.
+
+        What is not finite is not kept: the average has it, so that a GradScaler skips the step.
+        """
         if self.use_error_feedback:
+            error = tg.where(error.isfinite(), error, tg.zeros_like(error))
             self.error_dict[bucket.index()] = error
 
     def state_dict(self) -> dict[str, Any]:

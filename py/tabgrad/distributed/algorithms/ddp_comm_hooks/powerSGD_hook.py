@@ -76,15 +76,25 @@ class PowerSGDState(Feedback):
 
 
 def _orthogonalize(matrix: Tensor, epsilon: float) -> Tensor:
-    """Return a matrix with orthonormal columns that span those of `matrix` (modified Gram-Schmidt)."""
+    """Return a matrix with orthonormal columns whose span has that of `matrix`.
+
+    It is that of a QR factorisation, which is right where columns depend on each other too: a gradient of lower
+    rank. With an epsilon, which is added to the lengths, it is that of the modified Gram-Schmidt method.
+    """
+    if epsilon == 0:
+        wide = matrix.float() if matrix.dtype in (tg.float16, tg.bfloat16) else matrix
+        return tg.linalg.qr(wide)[0].to(matrix.dtype)
     columns: list[Tensor] = []
     for column in matrix.unbind(1):
         for other in columns:
             column = column - (other * column).sum() * other
-        # a column of zeros stays one, where PyTorch's would be NaN
-        length = column.norm() + epsilon
-        columns.append(column / tg.where(length > 0, length, tg.ones_like(length)))
+        columns.append(column / (column.norm() + epsilon))
     return tg.stack(columns, 1)
+
+
+def _finite(new: Tensor, old: Tensor) -> Tensor:
+    """Return the new factor for the next step to start from, the old one if the new one is not finite."""
+    return tg.where(new.isfinite().all(), new, old)
 
 
 def powerSGD_hook(state: PowerSGDState, bucket: GradBucket) -> Future[Any]:
@@ -146,7 +156,8 @@ def _low_rank(
             whole = begin_all_reduce(group, joined).wait().split([x.numel() for x in own])
             factors = [x.reshape(q.shape) for x, q in zip(whole, own, strict=True)]
         if state.warm_start:
-            state.q_memory_dict[bucket.index()] = factors
+            kept = [_finite(new, old) for new, old in zip(factors, qs, strict=True)]
+            state.q_memory_dict[bucket.index()] = kept
         products = iter([b @ q.T for b, q in zip(bases, factors, strict=True)])
         whole_ones = iter(got[: len(plain)])
         result = [next(products if r else whole_ones).reshape(-1) for r in ranks]

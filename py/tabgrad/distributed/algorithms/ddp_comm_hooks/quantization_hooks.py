@@ -30,7 +30,8 @@ def _quantized(state: QuantizationState, bucket: GradBucket, part: int | None) -
     width = n if part is None else part
     rows = tg.nn.functional.pad(flat, (0, -n % width)).reshape(-1, width)
     most = rows.abs().amax(1, keepdim=True)
-    scale = tg.where(most > 0, most / MOST, tg.ones_like(most))
+    # that of numbers which are not finite is NaN or infinite, and makes the average so
+    scale = tg.where(most == 0, tg.ones_like(most), most / MOST)
     whole = (rows / scale).round().clamp(-MOST, MOST)
     state.keep(bucket, flat - (whole * scale).reshape(-1)[:n])
     numbers = begin_all_gather(group, whole.to(tg.int8))

@@ -71,7 +71,8 @@ def randomk_hook(state: RandomKState, bucket: GradBucket) -> Future[Any]:
     state.draws += 1
     order = tg.randperm(flat.numel(), generator=generator, device="cpu")
     places = order[: state.count(flat.numel())].to(flat.device)
-    values = flat[places]
+    # NaN where any of the gradients is not finite, drawn or not; 0 otherwise
+    values = flat[places] + (flat * 0.0).sum()
     state.keep(bucket, flat.index_fill(0, places, 0.0))
     return begin_all_reduce(group, values / group.size()).then(
         lambda future: tg.zeros_like(flat).index_add(0, places, future.value())
