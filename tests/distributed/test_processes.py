@@ -61,6 +61,39 @@ def test_a_rank_that_ends_early_is_named() -> None:
     assert all("rank 1 has ended its program" in text for text in found.values())
 
 
+def test_a_rank_that_starts_late_is_an_error() -> None:
+    found = errors("late start")
+    assert {0, 2} <= set(found)
+    assert all("not all processes have called it within 2 s" in found[rank] for rank in (0, 2))
+
+
+def test_a_message_of_a_rank_that_has_ended_is_not_waited_for() -> None:
+    found = errors("gone")
+    assert {0, 2} == set(found)
+    assert all("rank 1 has ended its program" in text for text in found.values())
+
+
+def test_a_rank_may_work_longer_than_the_others() -> None:
+    """What has ended waits past its deadline, while the other answers; processes that were forked are none."""
+    done = launching.run(3, "failures", "outlives")
+    assert [f"rank {rank} has worked" in done for rank in range(3)] == [True] * 3
+
+
+def test_groups_that_differ_are_named() -> None:
+    found = errors("groups")
+    assert set(found) == {0, 1, 2}
+    each = "rank 0 called new_group([0, 1], backend=None); rank 1 called new_group([0], backend=None); rank 2 "
+    assert all(each in text for text in found.values())
+
+
+def test_sizes_of_all_to_all_that_differ_are_named() -> None:
+    found = errors("sizes", env=DETAIL)
+    assert set(found) == {0, 1, 2}
+    assert all(
+        "rank 0 gives 2 values to rank 1, which expects 3" in text for text in found.values()
+    )
+
+
 def test_a_message_that_never_comes_has_a_deadline() -> None:
     found = errors("message")
     assert set(found) == {0, 1, 2}

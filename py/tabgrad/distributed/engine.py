@@ -23,6 +23,7 @@ from tabgrad.distributed.errors import DistBackendError
 if TYPE_CHECKING:
     from tabgrad.distributed.group import ProcessGroup
     from tabgrad.distributed.messages import Messages
+    from tabgrad.distributed.work import Work
 
 IDLE = 0.02
 """Seconds between two looks for messages of other ranks while nothing is under way."""
@@ -92,6 +93,8 @@ class Engine:
         """Why nothing goes on; told by this rank or another."""
         self.queues: dict[int, list[Operation]] = {}
         self.loose: list[Operation] = []
+        self.unbegun: list[Work] = []
+        """The calls whose values a device is still to compute."""
         self.lock = threading.RLock()
         self.wake = threading.Event()
         self.stopped = False
@@ -153,6 +156,9 @@ class Engine:
             told = self.mpi.explained(error)
             self.fail_all(f"{operation}: {told}" if told else f"{operation}: {error}")
             return True
+        except BaseException as error:  # an interrupt: what it was doing is lost
+            self.fail_all(f"{operation}: interrupted by {type(error).__name__}")
+            raise
         if not operation.done:
             self._watch(operation)
         return operation.done

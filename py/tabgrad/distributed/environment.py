@@ -151,6 +151,13 @@ def get_debug_level() -> DebugLevel:
     return _Debugging.level
 
 
+def advice() -> str:
+    """Return what to do about calls that differ, "" where they are compared already."""
+    if get_debug_level() is DebugLevel.DETAIL:
+        return ""
+    return "; set TORCH_DISTRIBUTED_DEBUG=DETAIL, which compares the calls and names the ranks"
+
+
 def set_debug_level(level: DebugLevel) -> None:
     """Say how much is checked: with DETAIL every collective call is compared among its ranks first."""
     _Debugging.level = DebugLevel(level)

@@ -36,7 +36,6 @@ class ProcessGroup:
         self.count = 0
         self.bytes_given = 0
         """The bytes of the values that this rank has given to collective calls."""
-        self.unbegun: list[Work] = []
         self.trace: list[tuple[str, float, float]] | None = None
         """When the values of calls went to the engine and when they were there, once this is a list.
 
@@ -57,12 +56,14 @@ class ProcessGroup:
     def __repr__(self) -> str:
         return f"ProcessGroup({self.name!r}, {self.backend}, rank {self._rank} of {self.size()})"
 
-    def begin_all(self, last: Work | None = None) -> None:
-        """Hand the values of the calls that wait for their device to the engine, up to `last`."""
-        while self.unbegun:
-            if last is not None and last not in self.unbegun:
-                return
-            self.unbegun.pop(0).begin()
+    def begin_all(self) -> None:
+        """Hand the values of the calls that wait for their device to the engine.
+
+        Those of all groups, in the order of the calls: another rank may wait for any of them first.
+        """
+        unbegun = self.engine.unbegun
+        while unbegun:
+            unbegun.pop(0).begin()
 
     def run(
         self, name: str, told: str, tensors: Sequence[Any], steps: Callable[[list[Any]], Steps],
@@ -78,13 +79,13 @@ class ProcessGroup:
         self.count += 1
         operation = Operation(self, name, self.count, timeout or self.timeout)
         messages = self.engine.messages
-        messages.counts[self.name] = self.count
         messages.doing = f"in {operation} of group {self.name!r}"
         arrays: list[Any] = []
 
         def hand_over() -> None:
             arrays.extend(begin())
             operation.steps = self._checked(name, told, operation, steps(arrays))
+            messages.counts[self.name] = operation.number
             self.engine.add(operation)
 
         def end() -> None:
@@ -95,7 +96,10 @@ class ProcessGroup:
         self.begin_all()
         work = Work(self.engine, operation, tensors, hand_over, end)
         if async_op and lazy:
-            self.unbegun.append(work)
+            self.engine.unbegun.append(work)
+            messages.doing = (
+                f"after {operation} of group {self.name!r}, which it has not waited for"
+            )
             return work
         work.begin()
         if async_op:
@@ -146,10 +150,15 @@ class State:
     engine: Engine | None = None
     groups: dict[str, ProcessGroup]
     made = 0
+    local: dict[tuple[int, ...], int]
+    """How many groups of these ranks were made by their members alone."""
+    process = 0
+    """The process that is of the group, not one that it forked."""
     stored_atexit = False
 
 
 State.groups = {}
+State.local = {}
 
 
 class _NotMember:

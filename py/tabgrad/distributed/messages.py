@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import time
 from typing import TYPE_CHECKING, Any
+
+from tabgrad.distributed.environment import advice
 
 if TYPE_CHECKING:
     from tabgrad.distributed.engine import Engine, Operation
@@ -12,6 +15,11 @@ if TYPE_CHECKING:
 SIZE = 4096
 """The most bytes of a message."""
 TAG = 1
+
+
+def shortened(text: str, size: int) -> str:
+    """Return the beginning of a text that has at most so many bytes."""
+    return text.encode(errors="replace")[:size].decode(errors="ignore")
 
 
 class Messages:
@@ -26,8 +34,10 @@ class Messages:
         """How many collective calls this rank has begun in each group."""
         self.doing = "between two calls"
         self.answers: dict[str, dict[int, tuple[int, str]]] = {}
-        self.gone: dict[int, tuple[str, dict[str, int]]] = {}
+        self.gone: dict[int, tuple[str, dict[str, int] | None]] = {}
         """What the ranks that have ended said, and how many calls they had begun in each group."""
+        self.ended: dict[int, float] = {}
+        """When they said so."""
         self.silent: set[int] = set()
         """The ranks that have not answered."""
         self.buffer = bytearray(SIZE)
@@ -47,7 +57,7 @@ class Messages:
 
     def send(self, to: int, kind: str, *words: Any) -> None:
         """Send a message, and don't wait for it: the rank may be dead."""
-        data = pickle.dumps((kind, self.rank, *words))[:SIZE]
+        data = pickle.dumps((kind, self.rank, *words))
         try:
             request = self.comm.Isend([data, self.mpi.BYTE], to, TAG)
         except self.mpi.Exception:
@@ -88,6 +98,7 @@ class Messages:
         elif kind == "ended":
             how, failed, counts = words
             self.gone[source] = (how, counts)
+            self.ended[source] = time.monotonic()
             if failed:
                 engine.fail_all(f"rank {source} {how}", tell=False)
 
@@ -105,23 +116,35 @@ class Messages:
         """Tell all ranks that nothing goes on."""
         for rank in range(self.size):
             if rank != self.rank:
-                self.send(rank, "broken", reason[: SIZE - 256])
+                self.send(rank, "broken", shortened(reason, SIZE - 256))
 
     def tell_ended(self, how: str, failed: bool) -> None:
         """Tell all ranks that this one has left."""
+        # of very many groups the counts don't fit; then waits for this rank end at their deadlines
+        few = len(pickle.dumps(self.counts)) < SIZE // 2 - 256
         for rank in range(self.size):
             if rank != self.rank:
-                self.send(rank, "ended", how[: SIZE // 2], failed, self.counts)
+                counts = self.counts if few else None
+                self.send(rank, "ended", shortened(how, SIZE // 2), failed, counts)
 
     def never(self, operation: Operation) -> bool:
         """Whether a rank that the operation needs has ended without it."""
         if not self.gone:
             return False
         group, number = operation.group.name, operation.number
-        return any(
-            r in self.gone and number > self.gone[r][1].get(group, 0)
-            for r in self._others(operation)
-        )
+        if not number:
+            return self._unsent(operation)
+        for rank in self._others(operation):
+            counts = self.gone[rank][1] if rank in self.gone else None
+            if counts is not None and number > counts.get(group, 0):
+                return True
+        return False
+
+    def _unsent(self, operation: Operation) -> bool:
+        """Whether a message can't come any more: all who could send it have ended, and some time ago."""
+        whom = self._others(operation)
+        now = time.monotonic()
+        return bool(whom) and all([now > self.ended.get(r, math.inf) + 1.0 for r in whom])
 
     def verdict(self, operation: Operation) -> str:
         """Say which ranks an operation has waited for in vain."""
@@ -145,10 +168,7 @@ class Messages:
             else:
                 there.append(str(rank))
         if not words:
-            words.append(
-                "all ranks have begun it, so they wait for different things; set "
-                "TORCH_DISTRIBUTED_DEBUG=DETAIL, which compares the calls"
-            )
+            words.append(f"all ranks have begun it, so they wait for different things{advice()}")
         waited = time.monotonic() - operation.began
         if there:
             words.append(f"waiting with it: rank {', '.join(there)}")

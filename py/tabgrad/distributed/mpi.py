@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
 from tabgrad.core.lazy_numpy import np
+from tabgrad.distributed.environment import advice, get_debug_level
 from tabgrad.distributed.errors import DistBackendError
-from tabgrad.distributed.reducing import ReduceOp
+from tabgrad.distributed.reducing import DebugLevel, ReduceOp
 
 Steps = Iterator[list[Any]]
 
@@ -26,8 +30,50 @@ _OPS = {
 class Mpi:
     """What the engine needs of mpi4py."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        if "mpi4py.MPI" not in sys.modules:
+            import_module("mpi4py").rc.initialize = False
         self.module: Any = import_module("mpi4py.MPI")
+        self.started = not self.module.Is_initialized()
+        """Whether MPI was started here, so that it is to be finalized here."""
+        if self.started:
+            self._start(seconds)
+
+    def _start(self, seconds: float) -> None:
+        """Start MPI, which waits for all processes without a deadline, in a thread that may be left behind."""
+        begin, failed = self._beginning(), []
+
+        def serve() -> None:
+            try:
+                begin()
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=serve, name="tabgrad mpi start", daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if thread.is_alive():
+            raise DistBackendError(
+                f"init_process_group: not all processes have called it within {seconds:g} s; one is late, "
+                "or has ended before"
+            )
+        if failed:
+            raise failed[0]
+
+    def _beginning(self) -> Callable[[], Any]:
+        """Return MPI_Init_thread as a function that lets other threads run, which mpi4py's own does not."""
+        level = self.module.THREAD_MULTIPLE
+        try:
+            function = ctypes.CDLL(self.module.__file__).MPI_Init_thread
+        except (OSError, AttributeError, TypeError):
+            return lambda: self.module.Init_thread(level)
+
+        def begin() -> None:
+            code = function(None, None, level, ctypes.byref(ctypes.c_int()))
+            if code:
+                raise RuntimeError(f"MPI_Init_thread returned the error code {code}")
+
+        return begin
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.module, name)
@@ -43,10 +89,7 @@ class Mpi:
         kind = error.Get_error_class()
         text = str(error)
         if kind == self.module.ERR_TRUNCATE:
-            return (
-                f"{text}: the ranks sent different numbers of values; set TORCH_DISTRIBUTED_DEBUG=DETAIL, "
-                "which compares the calls and names the ranks"
-            )
+            return f"{text}: the ranks sent different numbers of values{advice()}"
         if "PROC_FAILED" in text or "Process Failure" in text:
             failed = self._failed()
             who = f"rank {', '.join(map(str, failed))}" if failed else "a rank"
@@ -132,6 +175,8 @@ class Calls:
 
     def all_to_all(self, outs: Sequence[Any], given: Sequence[Any]) -> Steps:
         """Give each its part of what each has; parts may differ in size."""
+        if get_debug_level() is DebugLevel.DETAIL:
+            yield from self._sizes_agree(outs, given)
         kind = outs[0].dtype if outs else given[0].dtype
         sent = np.concatenate([a.reshape(-1) for a in given])
         got = np.empty(sum(a.size for a in outs), kind)
@@ -148,6 +193,19 @@ class Calls:
         for a in outs:
             a.reshape(-1)[:] = got[at : at + a.size]
             at += a.size
+
+    def _sizes_agree(self, outs: Sequence[Any], given: Sequence[Any]) -> Steps:
+        """Raise, on all, unless each gives each as much as that one expects."""
+        mine = np.array([[a.size for a in given], [a.size for a in outs]], np.int64)
+        all_of = np.empty((self.size, 2, self.size), np.int64)
+        yield [self.comm.Iallgather(mine, all_of)]
+        gives, takes = all_of[:, 0], all_of[:, 1].T
+        wrong = [
+            f"rank {i} gives {gives[i, j]} values to rank {j}, which expects {takes[i, j]}"
+            for i, j in np.argwhere(gives != takes).tolist()
+        ]
+        if wrong:
+            raise DistBackendError(f"the sizes differ: {'; '.join(wrong[:8])} (ranks of the group)")
 
     def send(self, a: Any, to: int, tag: int) -> Steps:
         """Send an array to one rank of the group."""

@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,11 @@ from tabgrad.distributed.errors import NO_GROUP, DistBackendError, DistNetworkEr
 from tabgrad.distributed.group import GroupMember, ProcessGroup, State, default_pg_timeout, world
 from tabgrad.distributed.messages import Messages
 from tabgrad.distributed.mpi import Calls, Mpi
+
+LOCAL = 3
+"""The tag of what the members of a new group say to each other alone."""
+THERE = ""
+"""In place of a group's name in the question whether a rank is there at all."""
 
 
 def init_process_group(
@@ -41,6 +47,7 @@ def init_process_group(
     )
     State.world, State.engine = made, engine
     State.groups = {made.name: made}
+    State.process = os.getpid()
     for name, value in (
         ("RANK", made.rank()),
         ("WORLD_SIZE", made.size()),
@@ -95,7 +102,9 @@ def _connect(seconds: float) -> tuple[Engine, Any]:
     if State.engine is not None:
         State.engine.check()
     try:
-        mpi = Mpi()
+        mpi = State.engine.mpi if State.engine is not None else Mpi(seconds)
+    except DistBackendError:
+        raise
     except (ImportError, RuntimeError) as error:
         raise DistNetworkError(
             f"init_process_group: mpi4py can't load an MPI library: {error}; `pip install 'tabgrad[mpi]'` "
@@ -161,8 +170,9 @@ def new_group(
 ) -> Any:  # fmt: skip
     """Make a group of some of the processes. All processes of the world call it, in the same order.
 
-    It returns `GroupMember.NON_GROUP_MEMBER` on those that are not in it. The ranks are in rising order, or
-    with `sort_ranks=False` in that of `ranks`.
+    With `use_local_synchronization` those in the group alone call it. It returns
+    `GroupMember.NON_GROUP_MEMBER` on those that are not in it. The ranks are in rising order, or with
+    `sort_ranks=False` in that of `ranks`. DistBackendError where the processes ask for different groups.
     """
     whole = world()
     members = list(range(whole.size())) if ranks is None else [int(r) for r in ranks]
@@ -173,23 +183,66 @@ def new_group(
             f"new_group: the new group's ranks must be different ranks of the world, 0 to {whole.size() - 1}; "
             f"got {members}"
         )
-    told = f"{members}"
-    whole.run("new_group", told, [], lambda _: whole.calls.barrier(), lambda: [], lambda _: None)
-    State.made += 1
     own = whole.rank()
     inside = own in members
+    if use_local_synchronization:
+        if not inside:
+            return GroupMember.NON_GROUP_MEMBER
+        name = _together(whole, members)
+    else:
+        _same_on_all(whole, members, backend)
+        State.made += 1
+        name = str(State.made)
     engine = whole.engine
     with engine.lock:
-        color = 0 if inside else engine.mpi.UNDEFINED
-        comm = whole.calls.comm.Split(color, members.index(own) if inside else 0)
+        if use_local_synchronization:
+            within = whole.checks.comm.Get_group().Incl(members)
+            comm = whole.checks.comm.Create_group(within, LOCAL)
+        else:
+            color = 0 if inside else engine.mpi.UNDEFINED
+            comm = whole.calls.comm.Split(color, members.index(own) if inside else 0)
         if not inside:
             return GroupMember.NON_GROUP_MEMBER
         seconds = whole.timeout if timeout is None else _seconds(timeout)
         kind = whole.backend if backend is None else _chosen(backend)
-        name = str(State.made)
         made = _made(name, kind, members, comm, seconds, engine, group_desc)
     State.groups[name] = made
     return made
+
+
+def _same_on_all(whole: ProcessGroup, members: list[int], backend: str | None) -> None:
+    """Wait for all; raise unless they ask for the same group."""
+    line = f"new_group({members}, backend={backend})"
+    # a comparison has 512 bytes: what differs may stand behind them
+    told = f"{zlib.crc32(line.encode()):08x} {line}"
+
+    def judge(lines: list[str]) -> None:
+        if len(set(lines)) > 1:
+            each = "; ".join(f"rank {r} called {x[9:]}" for r, x in enumerate(lines))
+            raise DistBackendError(f"new_group: the ranks ask for different groups: {each}")
+
+    whole.run(
+        "new_group", line, [], lambda _: whole.calls.compare(told, judge), lambda: [], lambda _: None
+    )  # fmt: skip
+
+
+def _together(whole: ProcessGroup, members: list[int]) -> str:
+    """Wait for the members of a new group alone, with a deadline; return its name."""
+    peers = [r for r in members if r != whole.rank()]
+    count = State.local.get(tuple(members), 0)
+    State.local[tuple(members)] = count + 1
+    comm, byte = whole.checks.comm, whole.engine.mpi.BYTE
+    buffers = [bytearray(1) for _ in peers]
+
+    def steps(operation: Any) -> Any:
+        operation.peers = peers
+        yield [
+            *[comm.Isend([b"1", byte], r, LOCAL) for r in peers],
+            *[comm.Irecv([b, byte], r, LOCAL) for b, r in zip(buffers, peers, strict=True)],
+        ]
+
+    whole.message("new_group", [], steps, lambda: None, None).wait()
+    return f"local {members} {count}"
 
 
 def new_subgroups(
@@ -233,11 +286,11 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
     """Leave a group; without one, all groups, after which `init_process_group` may be called again."""
     if State.world is None:
         raise ValueError(NO_GROUP)
+    State.world.begin_all()
     if group is not None and group is not State.world:
         if State.groups.pop(getattr(group, "name", ""), None) is None:
             raise ValueError("Invalid process group specified")
         return
-    State.world.begin_all()
     State.world = None
     State.groups = {}
     engine = State.engine
@@ -249,7 +302,7 @@ def destroy_process_group(group: ProcessGroup | None = None) -> None:
 def leave() -> None:
     """End MPI as the process ends: at once where something is broken, else when all processes end."""
     engine = State.engine
-    if engine is None or engine.stopped:
+    if engine is None or engine.stopped or os.getpid() != State.process:
         return
     error = getattr(sys, "last_value", None)
     if error is not None and engine.broken is None:
@@ -263,16 +316,33 @@ def leave() -> None:
     with engine.lock:
         engine.messages.tell_ended("has ended its program", failed=False)
         request = engine.messages.comm.Ibarrier()
-    seconds = State.world.timeout if State.world else default_pg_timeout.total_seconds()
-    end = time.monotonic() + 2 * seconds
-    while not engine.mpi.all_complete([request]):
-        engine.serve_for(0.005)
-        if engine.broken is not None or time.monotonic() > end:
-            why = engine.broken or "other ranks have not ended their programs in time"
-            print(f"tabgrad.distributed: {why}", file=sys.stderr)
-            _abort(engine)
+    _wait_for_the_others(engine, request)
     engine.stop()
     engine.messages.close()
+    if engine.mpi.started:
+        engine.mpi.Finalize()
+
+
+def _wait_for_the_others(engine: Engine, request: Any) -> None:
+    """Wait until all have ended, however long they work, as long as they answer."""
+    seconds = State.world.timeout if State.world else default_pg_timeout.total_seconds()
+    messages = engine.messages
+    everyone = set(range(messages.size)) - {messages.rank}
+    asked, end = False, time.monotonic() + seconds
+    while not engine.mpi.all_complete([request]):
+        engine.serve_for(0.005)
+        if time.monotonic() > end:
+            silent = everyone - messages.gone.keys() - messages.answers.get(THERE, {}).keys()
+            if asked and silent:
+                ranks = ", ".join(map(str, sorted(silent)))
+                engine.broken = f"rank {ranks} does not answer: it is dead, stopped or out of reach"
+            messages.answers[THERE] = {}
+            for rank in everyone - messages.gone.keys():
+                messages.send(rank, "where", THERE)
+            asked, end = True, time.monotonic() + seconds
+        if engine.broken is not None:
+            print(f"tabgrad.distributed: {engine.broken}", file=sys.stderr)
+            _abort(engine)
 
 
 def _abort(engine: Engine) -> None:

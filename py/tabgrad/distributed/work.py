@@ -45,7 +45,7 @@ class Work:
         Without `timeout` the deadline is the group's, counted from the call that began it.
         """
         operation = self._operation
-        operation.group.begin_all(self)
+        operation.group.begin_all()
         if timeout is not None:
             operation.due_in(timeout.total_seconds())
         self._engine.wait(operation)
@@ -59,7 +59,7 @@ class Work:
 
     def is_completed(self) -> bool:
         """Whether it is done or has failed; moves it on, and never waits for another rank."""
-        self._operation.group.begin_all(self)
+        self._operation.group.begin_all()
         self._engine.advance()
         if self._operation.done and self._operation.error is None:
             self._done()

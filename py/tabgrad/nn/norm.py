@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -124,10 +125,14 @@ class _BatchNorm(_ByChannel):
         moves = self.training and self.track_running_stats
         by_batch = self.training or self.running_mean is None
         keep = not self.training or moves
-        return F.batch_norm(
-            input, self.running_mean if keep else None, self.running_var if keep else None,
-            self.weight, self.bias, by_batch, factor, self.eps,
+        return self._by_statistics(
+            input, self.running_mean if keep else None, self.running_var if keep else None, by_batch, factor
         )  # fmt: skip
+
+    def _by_statistics(
+        self, input: Tensor, mean: Tensor | None, var: Tensor | None, by_batch: bool, factor: float
+    ) -> Tensor:
+        return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, factor, self.eps)
 
     def _cumulative(self, input: Tensor) -> Tensor:
         # The weight of this batch is 1 / count, where the count stays on the device and is not read:
@@ -136,7 +141,7 @@ class _BatchNorm(_ByChannel):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         mean, var = tg.zeros_like(self.running_mean), tg.ones_like(self.running_var)
-        y = F.batch_norm(input, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+        y = self._by_statistics(input, mean, var, True, 1.0)
         with tg.no_grad():
             share = 1.0 / self.num_batches_tracked.to(mean.dtype)
             self.running_mean.add_((mean - self.running_mean) * share)
@@ -167,22 +172,24 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation of (N, C, ...) of any rank; there is one process, so it is BatchNorm."""
+    """Batch normalisation of (N, C, ...) of any rank, by the statistics of the batches of all processes.
+
+    In training all processes of the group call it, and its backward, equally often; their batches may differ
+    in size. In one process it is BatchNorm.
+    """
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
-        affine: bool = True, track_running_stats: bool = True, process_group: None = None,
+        affine: bool = True, track_running_stats: bool = True, process_group: Any = None,
         device: DeviceLike | None = None, dtype: DType | None = None, *, bias: bool = True,
     ) -> None:  # fmt: skip
-        if process_group is not None:
-            raise ValueError("SyncBatchNorm: there is one process, so process_group must be None")
         super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
         )
         self.process_group = process_group
 
     @classmethod
-    def convert_sync_batchnorm(cls, module: Module, process_group: None = None) -> Module:
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
         """Replace the batch norms in a module by SyncBatchNorm with their parameters and statistics.
 
         The module itself is changed and returned; if it is a batch norm, a new one is.
@@ -208,6 +215,21 @@ class SyncBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim < 2:
             raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
+
+    def _by_statistics(
+        self, input: Tensor, mean: Tensor | None, var: Tensor | None, by_batch: bool, factor: float
+    ) -> Tensor:
+        there = sys.modules.get("tabgrad.distributed")
+        if by_batch and self.training and there is not None and there.is_initialized():
+            group = there.group.WORLD if self.process_group is None else self.process_group
+            if there.get_world_size(group) > 1:
+                from tabgrad.distributed.differentiable import batch_norm
+
+                return batch_norm(input, mean, var, self.weight, self.bias, factor, self.eps, group)
+        return super()._by_statistics(input, mean, var, by_batch, factor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "process_group": None}
 
 
 class _InstanceNorm(_ByChannel):

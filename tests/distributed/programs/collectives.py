@@ -98,6 +98,10 @@ def check_async():  # type: ignore[no-untyped-def]
     tensors = [tg.full((1000,), float(RANK + i), device=DEVICE) for i in range(8)]
     works = [dist.all_reduce(x, async_op=True) for x in tensors]
     futures = [w.get_future().then(lambda f: f.value()[0] * 2) for w in works]
+    seen = dist.all_reduce(tg.ones(2, device=DEVICE), async_op=True)
+    earlier = seen.get_future()
+    seen.wait()
+    assert earlier.value()[0].tolist() == [SIZE] * 2
     for i, (work, future) in reversed(list(enumerate(zip(works, futures, strict=True)))):
         wanted = float(sum(r + i for r in range(SIZE)))
         assert work.wait()
@@ -165,6 +169,21 @@ def check_groups():  # type: ignore[no-untyped-def]
         assert dist.get_global_rank(both, 1) == SIZE - 1
         assert dist.get_group_rank(both, SIZE - 1) == 1
         dist.broadcast(x, group=both, group_src=1)
+    if RANK in (0, SIZE - 1):
+        for _ in range(2):  # those in it call it, and no other
+            pair = dist.new_group([0, SIZE - 1], use_local_synchronization=True)
+            x = tg.ones(1, device=DEVICE)
+            dist.all_reduce(x, group=pair)
+            assert x.item() == 2
+        # what has not been waited for does not hold up what another rank waits for first
+        if RANK == 0:
+            work = dist.all_reduce(x, group=pair, async_op=True)
+            dist.recv(tg.zeros(1, device="cpu"), SIZE - 1, group=both)
+            work.wait()
+        else:
+            dist.all_reduce(x, group=pair)
+            dist.send(tg.zeros(1, device="cpu"), 0, group=both)
+        assert x.item() == 4
     own, parts = dist.new_subgroups(1)
     assert dist.get_world_size(own) == 1
     assert len(parts) == SIZE

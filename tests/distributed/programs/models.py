@@ -209,6 +209,28 @@ def check_buffers_and_names() -> None:
         DistributedDataParallel(nn.Linear(2, 2 + RANK))
 
 
+def check_synchronised_batch_norm() -> None:
+    """The statistics are those of all batches, of different sizes."""
+    tg.manual_seed(4)
+    parts = [tg.randn(3 + r, 4, 2) for r in range(SIZE)]
+    for momentum in (0.1, None):
+        alone = nn.BatchNorm1d(4, momentum=momentum)
+        net = DistributedDataParallel(nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(alone)))
+        whole, part = tg.cat(parts).requires_grad_(), parts[RANK].clone().requires_grad_()
+        for _ in range(2):
+            alone(whole).pow(3).sum().backward()
+            net(part).pow(3).sum().backward()
+        at = sum(3 + r for r in range(RANK))
+        for got, wanted in (
+            (part.grad, whole.grad[at : at + 3 + RANK]), (net.module.running_mean, alone.running_mean),
+            (net.module.running_var, alone.running_var),
+        ):  # fmt: skip
+            assert (got - wanted).abs().max().item() < 1e-5, momentum
+        # each process has a loss, and DistributedDataParallel averages
+        assert (net.module.weight.grad * SIZE - alone.weight.grad).abs().max().item() < 1e-4
+        assert net.module.num_batches_tracked.item() == 2
+
+
 def check_join() -> None:
     net, alone = DistributedDataParallel(plain(), bucket_cap_mb=1e-4), plain()
     optimizer = tg.optim.SGD(net.parameters(), lr=0.1)
@@ -271,6 +293,9 @@ def check_zero() -> None:
         "schedule": schedule,
         "step": 3,
         "nested": {"list": [tg.ones(2), "a"]},
+        # each has its own: that of rank 0 is kept, on which of them the rest may lie
+        "own": {str(i): tg.full((3,), float(RANK)) for i in range(4)},
+        f"of rank {RANK}": RANK,
     }
     metadata = checkpoint.save(parts, checkpoint_id=FOLDER)
     assert len(set(metadata.files.values())) == SIZE  # each process wrote a part

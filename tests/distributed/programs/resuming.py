@@ -31,6 +31,10 @@ schedule = tg.optim.lr_scheduler.StepLR(zero, 2)
 found = {"schedule": schedule, "model": model, "optim": zero, "step": 0, "nested": {"list": None}}
 checkpoint.load(found, checkpoint_id=FOLDER)
 assert found["step"] == 3
+own = {"own": {str(i): tg.ones(3) for i in range(4)}, f"of rank {min(RANK, 1)}": None}
+checkpoint.load(own, checkpoint_id=FOLDER)
+assert own[f"of rank {min(RANK, 1)}"] == min(RANK, 1)
+assert all(x.tolist() == [0.0] * 3 for x in own["own"].values())
 assert found["nested"]["list"][0].tolist() == [1.0, 1.0]
 for step in (3, 4):
     zero.zero_grad()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
+import pickle
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.distributed.arrays import array_of
 from tabgrad.distributed.checkpoint.storage import (
     CheckpointException,
     FileSystemWriter,
@@ -29,7 +32,10 @@ def save(
     """Write a state dict to the folder `checkpoint_id`; all processes of the group call it.
 
     Values that several processes have are written by one of them, so that each writes about as much; values
-    that one process alone has (a part of an optimizer's state) are written by it. Modules and optimizers may
+    that one process alone has (a part of an optimizer's state) are written by it. Where processes have
+    different values under one key, that of the lowest rank is written, which is what DistributedDataParallel
+    gives to all; what each is to keep, as the state of a communication hook, goes under a key of its own,
+    `f"hook{rank}"`. Modules and optimizers may
     stand in the dict in place of their state dicts.
 
     >>> import tabgrad as tg, tempfile
@@ -48,7 +54,7 @@ def save(
     if not overwrite and (folder / ".metadata").exists():
         raise CheckpointException(f"save: {folder} holds a checkpoint already")
     values, containers = flattened(state_of(state_dict))
-    own = {p: (kind_of(v), _nbytes(v)) for p, v in values.items()}
+    own = {p: (kind_of(v), _nbytes(v), _digest(v) if size > 1 else "") for p, v in values.items()}
     everyone: list[Any] = [(own, containers, _generation(folder))]
     if group is not None:
         everyone = [None] * size
@@ -93,7 +99,10 @@ def _generation(folder: pathlib.Path) -> int:
 
 
 def _shared(everyone: list[Any]) -> dict[Path, int]:
-    """Return the process that writes each value: of those that have it the one with least to write."""
+    """Return the process that writes each value: of those that have it the one with least to write.
+
+    Where they have different values it is the first.
+    """
     loads = [0] * len(everyone)
     holders: dict[Path, list[int]] = {}
     for rank, (own, _, _) in enumerate(everyone):
@@ -101,7 +110,8 @@ def _shared(everyone: list[Any]) -> dict[Path, int]:
             holders.setdefault(path, []).append(rank)
     found: dict[Path, int] = {}
     for path, ranks in holders.items():
-        best = min(ranks, key=lambda r: (loads[r], r))
+        alike = len({everyone[r][0][path][2] for r in ranks}) == 1
+        best = min(ranks, key=lambda r: (loads[r], r)) if alike else ranks[0]
         found[path] = best
         loads[best] += everyone[best][0][path][1]
     return found
@@ -109,6 +119,16 @@ def _shared(everyone: list[Any]) -> dict[Path, int]:
 
 def _nbytes(value: Any) -> int:
     return value.numel() * value.dtype.itemsize if isinstance(value, tg.Tensor) else 64
+
+
+def _digest(value: Any) -> str:
+    """Return what is the same for values of the same bits."""
+    if isinstance(value, tg.Tensor):
+        return hashlib.blake2b(array_of(value.detach()).tobytes(), digest_size=16).hexdigest()
+    try:
+        return hashlib.blake2b(pickle.dumps(value), digest_size=16).hexdigest()
+    except Exception:
+        return repr(value)
 
 
 def _copied(value: Any) -> Any:

@@ -90,7 +90,8 @@ class DistributedDataParallel(Module, Joinable):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all but the group and what belongs to one backward."""
-        return {k: v for k, v in self.__dict__.items() if k not in ("process_group", "reducer")}
+        state = super().__getstate__()
+        return {k: v for k, v in state.items() if k not in ("process_group", "reducer")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
