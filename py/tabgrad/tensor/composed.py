@@ -61,7 +61,8 @@ def as_nodes(fn: Callable[P, R], settings: frozenset[Any], most: int) -> Callabl
             found = () if len(known) >= most else _written(known, its, fn, args, named, place)
         if not found:
             return fn(*args, **named)
-        y: R = wrap(*place.backend.run(found, tuple(values), tuple(specs), NO_PARAMS), place)
+        value, its_spec = place.backend.run(found, tuple(values), tuple(specs), NO_PARAMS)
+        y: Any = wrap(value, its_spec, place)
         return y
 
     return call

@@ -48,7 +48,8 @@ def joined_copy(tensors: list[Tensor]) -> Tensor | None:
     found = backend.side_by_side([refreshed(x).value for x in tensors])
     if found is None:
         return None
-    x = wrap(*found, device)
+    value, its = found
+    x = wrap(value, its, device)
     adopt(x)
     return x
 
