@@ -15,6 +15,7 @@ import tabgrad.nn.functional as F
 from tabgrad.core.promotion import single
 from tabgrad.core.trace import MODE, using
 from tabgrad.nn import init
+from tabgrad.nn.functional.recurrent import LSTMSweep, suits
 from tabgrad.nn.module import Module, unusual
 from tabgrad.nn.parameter import Parameter, parameter_if
 from tabgrad.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -362,14 +363,40 @@ def _sweep(
     step: Step, x: Tensor, state: State, weights: Mapping[str, Any], reverse: bool,
     mask: list[Tensor | None],
 ) -> tuple[Tensor, State]:  # fmt: skip
-    weights = {**weights, "turned": weights["weight_hh"].t()}
     whole = F.linear(x, weights["weight_ih"], weights["bias_ih"])
     if step is not gru and weights["bias_hh"] is not None:
         # what is added to the gates at each time is added once; a GRU multiplies it
-        whole, weights["bias_hh"] = whole + weights["bias_hh"], None
+        whole, weights = whole + weights["bias_hh"], {**weights, "bias_hh": None}
+    if (
+        step is lstm
+        and weights.get("weight_hr") is None
+        and not any(alive is not None for alive in mask)
+    ):
+        given = whole, *state, weights["weight_hh"]
+        if suits(*given):
+            outputs, cell = LSTMSweep.apply(
+                _lstm_loop, whole.flip(0) if reverse else whole, *given[1:]
+            )
+            return outputs.flip(0) if reverse else outputs, (outputs[-1], cell)
+    return _loop(step, whole, state, weights, reverse, mask)
+
+
+def _lstm_loop(gates: Tensor, h: Tensor, c: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Do by ops what LSTMSweep does."""
+    weights = {"weight_hh": weight, "bias_hh": None}
+    y, state = _loop(lstm, gates, (h, c), weights, False, [None] * gates.shape[0])
+    return y, state[1]
+
+
+def _loop(
+    step: Step, whole: Tensor, state: State, weights: Mapping[str, Any], reverse: bool,
+    mask: list[Tensor | None],
+) -> tuple[Tensor, State]:  # fmt: skip
+    """Run a step for each time of the inputs' part of the gates."""
+    weights = {**weights, "turned": weights["weight_hh"].t()}
     gates = whole.unbind(0)
-    outputs: list[Any] = [None] * x.shape[0]
-    times = range(x.shape[0])
+    outputs: list[Any] = [None] * len(gates)
+    times = range(len(gates))
     for t in reversed(times) if reverse else times:
         new = step(gates[t], state, weights)
         alive = mask[t]
