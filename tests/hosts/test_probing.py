@@ -33,6 +33,7 @@ def backend(device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     found = tg.device(device).backend  # type: ignore[attr-defined]
     monkeypatch.setattr(found, "plans", {})
     monkeypatch.setattr(found, "known", None)
+    monkeypatch.setattr(found.sizes, "known", {})
     monkeypatch.setattr(found, "probe", None)
     monkeypatch.setattr(Tuning, "benchmark", True)
     yield found

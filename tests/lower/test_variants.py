@@ -46,6 +46,7 @@ def forced(device: Any, choices: Forced, software: bool = False) -> Iterator[Any
     backend.limits.software, backend.known = software, choices
     tg.backends.webgpu.benchmark = True
     backend.plans.clear()
+    backend.sizes.known.clear()
     try:
         yield backend
         assert choices.most, "no choice was made"
@@ -53,6 +54,7 @@ def forced(device: Any, choices: Forced, software: bool = False) -> Iterator[Any
         backend.limits.software, backend.known = kept
         tg.backends.webgpu.benchmark = None
         backend.plans.clear()
+        backend.sizes.known.clear()
 
 
 def product(
@@ -180,6 +182,43 @@ def test_sums_of_products_in_parts(device: str, software: bool) -> None:
                 if q.startswith("parts")
             }
     assert {taken for _, taken in seen} >= {"1", "2", "4", "8"}
+
+
+ROWS: dict[str, Callable[[Any], Any]] = {
+    "rows": lambda x: x.sum(2),
+    "columns": lambda x: x.sum(1),
+    "outer and inner": lambda x: x.sum((0, 2)),
+    "the greatest": lambda x: x.amax(1),
+    "its place": lambda x: x.argmax(2).float(),
+    "two steps": lambda x: (x - x.mean(2, keepdim=True)).square().sum(2),
+}
+
+
+@pytest.mark.one_host("wgpu")
+def test_threads_of_a_row(device: str) -> None:
+    """Any number of them, for rows and columns."""
+    rng = np.random.default_rng(3)
+    x = rng.integers(-9, 10, (3, 70, 90)).astype(np.float32)
+    for number in range(5):
+        with forced(device, Forced(number)) as backend:
+            on, here = tg.tensor(x, device=device), tg.tensor(x, device="cpu")
+            for what, fn in ROWS.items():
+                tg.testing.assert_close(
+                    fn(on).cpu(), fn(here), rtol=1e-5, atol=1e-4, msg=f"{number}: {what}"
+                )
+            asked = [q for s in backend.plans.values() for q in s.plan.asked]
+            assert {"row", "column"} <= {q.split()[3] for q in asked if q.startswith("threads")}
+
+
+def test_columns_that_fill_a_gpu_take_a_thread_each() -> None:
+    where = recorder.device()
+    where.backend.limits.software = False  # type: ignore[attr-defined]
+    wide, tall = tg.rand(2000, 4000, device=where), tg.rand(4000, 200, device=where)
+    where.backend.flush()  # type: ignore[attr-defined]
+    for x, axis, threads in ((wide, 0, 64), (wide, 1, 256), (tall, 0, 256)):
+        (kernel,) = tg.compiler.explain(x.sum(axis)).kernels
+        assert f"@workgroup_size({threads})" in kernel.source
+        assert ("var<workgroup>" in kernel.source) == (threads > 64)
 
 
 def test_an_answer_says_into_how_many_parts_a_product_is_split() -> None:

@@ -42,6 +42,12 @@ class NearSizes:
         groups[shapes] = Dynamic()
         return None
 
+    def forget(self, *what: str) -> None:
+        """Let choices of these kinds be made anew."""
+        for groups in self.known.values():
+            for dynamic in groups.values():
+                dynamic.forget(*what)
+
 
 def form(raw: Sequence[RawNode]) -> Any:
     """Describe a program without its sizes."""

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 
+MEASURED = ("tile", "parts of a product", "lanes")
+"""The choices that depend on sizes (`Limits.decide`) in which questions are asked."""
+
+
 def outdate(backend: DeviceBackend, question: str | None = None, answer: str = "") -> None:
     """Mark the plans that answer a question otherwise, or all that asked any; each is lowered again at its next
     use."""
     unused = []
+    backend.sizes.forget(*MEASURED)
     for key, stored in list(backend.plans.items()):
         asked = stored.plan.asked
         if not asked:
@@ -26,9 +31,8 @@ def outdate(backend: DeviceBackend, question: str | None = None, answer: str = "
             mine = asked.get(question)
             if mine is None or mine.taken == answer or answer not in mine.names():
                 continue
-        # the choices of a plan for many sizes are those of the first
         if len(key) == 4 and key[3] is not None:
-            key[3].forget("tile", "parts of a product")
+            key[3].forget(*MEASURED)
         stored.outdated = key
         del backend.plans[key]
         if not stored.captured:

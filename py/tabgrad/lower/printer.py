@@ -16,6 +16,7 @@ from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.record import call_of, record_of
+from tabgrad.lower.row_threads import row_threads
 from tabgrad.lower.tokens import Size
 from tabgrad.lower.windows import NONE, PART, Cut, Part, TooLarge, Windows
 
@@ -67,10 +68,7 @@ class KernelPrinter:
             return 1
         if self.limits.software and g.row_size * (len(phases(g)) + 1) <= TURNS:
             return 1
-        return self.limits.decide(
-            "lanes",
-            lambda: int(min(self.limits.threads, 256, 2 ** math.ceil(math.log2(g.row_size)))),
-        )
+        return self.limits.decide("lanes", lambda: row_threads(g, self.limits))
 
     # -- one thread an element or a row ------------------------------------------------------------
 
