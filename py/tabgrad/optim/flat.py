@@ -6,8 +6,9 @@ device whose counters agree form a `Flat`; its state is kept flat, and shown by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any, cast
 
 import tabgrad as tg
 from tabgrad.core.capture import adopt, guard, live_scalar, on_replay
@@ -153,7 +154,35 @@ def _joined_copy(state: list[Tensor]) -> Tensor:
         return joined(state).clone()
 
 
-class ParameterState(MutableMapping[str, Any]):
+_Dict: Any = dict
+_DefaultDict: Any = defaultdict
+
+
+class _Shown:
+    """What a dict answers without asking for its items, of one that finds them elsewhere."""
+
+    def copy(self: Any) -> dict[Any, Any]:
+        """Return a dict of its own with the same values."""
+        return dict(self)
+
+    def __or__(self: Any, other: Any) -> Any:
+        return {**self} | other
+
+    def __ror__(self: Any, other: Any) -> Any:
+        return other | {**self}
+
+    def __ior__(self: Any, other: Any) -> Any:
+        self.update(other)
+        return self
+
+    def __reversed__(self: Any) -> Iterator[Any]:
+        return reversed(list(self))
+
+    def __repr__(self: Any) -> str:
+        return repr(dict(self))
+
+
+class ParameterState(_Shown, MutableMapping[str, Any], _Dict):  # type: ignore[misc]
     """The state of one parameter of a Flat, as a dict; tensors are views, so changing them works."""
 
     def __init__(self, states: States, flat: Flat, i: int) -> None:
@@ -189,17 +218,20 @@ class ParameterState(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._names())
 
-    def __repr__(self) -> str:
-        return repr(dict(self))
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return dict, (dict(self),)
 
 
-class States(MutableMapping[Tensor, Any]):
+class States(_Shown, MutableMapping[Tensor, Any], _DefaultDict):  # type: ignore[misc]
     """The state of an optimizer by parameter; an absent one is an empty dict.
 
-    Parameters that belong to a Flat have theirs there, the others in the dict `loose`.
+    Parameters that belong to a Flat have theirs there, the others in the dict `loose`; the dict that it is to
+    Python's C code is empty.
     """
 
     def __init__(self, counters: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.default_factory = dict
         self.counters = counters
         self.loose: dict[Tensor, dict[str, Any]] = {}
         self.home: dict[Tensor, tuple[Flat, int]] = {}
@@ -218,18 +250,57 @@ class States(MutableMapping[Tensor, Any]):
             self.dissolve(self.home[p][0])
         del self.loose[p]
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return States, (self.counters,), self.__dict__
+
+    def __repr__(self) -> str:
+        return f"defaultdict({dict!r}, {dict(self)!r})"
+
+    def copy(self) -> Any:
+        """Return a dict of its own with the same values, that makes absent ones."""
+        return defaultdict(dict, dict(self))
+
+    __copy__ = copy
+
     def _with_state(self) -> list[Tensor]:
         """Return the parameters that have state: plain SGD keeps none, though it has Flats."""
         return [p for p, (flat, _) in self.home.items() if flat.tensors or flat.numbers]
 
     def __contains__(self, p: object) -> bool:
-        return any(p is q for q in self._with_state()) or p in self.loose
+        home = self.home.get(p) if isinstance(p, Tensor) else None
+        return p in self.loose if home is None else bool(home[0].tensors or home[0].numbers)
+
+    # only `state[p]` makes the state of a parameter that has none
+
+    def get(self, p: Tensor, default: Any = None) -> Any:
+        """Return the state of a parameter, or the default where there is none."""
+        return self[p] if p in self else default
+
+    def setdefault(self, p: Tensor, default: Any = None) -> Any:
+        """Return the state of a parameter, after it was set to the default where there is none."""
+        if p not in self:
+            self[p] = default
+        return self[p]
+
+    def pop(self, p: Tensor, *default: Any) -> Any:
+        """Forget the state of a parameter, and return it as a dict."""
+        if p not in self:
+            return dict[Any, Any]().pop(p, *default)
+        its = dict(self[p])
+        del self[p]
+        return its
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter([*self._with_state(), *self.loose])
 
     def __len__(self) -> int:
         return len(self._with_state()) + len(self.loose)
+
+    def clear(self) -> None:
+        """Forget all state."""
+        for flat in {id(h[0]): h[0] for h in self.home.values()}.values():
+            self._release(flat)
+        self.loose.clear()
 
     def dissolve(self, flat: Flat) -> None:
         """Hand the state of a Flat back to its parameters, one by one."""
@@ -240,6 +311,11 @@ class States(MutableMapping[Tensor, Any]):
             ]
         self._release(flat)
         self.loose.update(zip(flat.params, states, strict=True))
+
+    def leave(self) -> None:
+        """Let compiled steps that use this state trace again: the optimizer has another."""
+        for flat, _ in self.home.values():
+            flat.retired = True
 
     def _release(self, flat: Flat) -> None:
         """Forget a Flat, and the state in it: its tensors may be of a device that was lost."""
@@ -320,6 +396,33 @@ class States(MutableMapping[Tensor, Any]):
                 mine = self.loose.setdefault(p, {})
                 mine.clear()
                 mine.update(own)
+
+
+class State:
+    """The attribute `state` of optimizers: whatever dict is assigned, steps find a States."""
+
+    def __get__(self, optimizer: Any, owner: Any = None) -> States:
+        if optimizer is None:
+            return cast("States", self)
+        try:
+            found = optimizer.__dict__["state"]
+        except KeyError:
+            raise AttributeError(f"{owner.__name__} has no state yet") from None
+        if isinstance(found, Mapping) and not isinstance(found, States):
+            self.__set__(optimizer, found)
+            return self.__get__(optimizer, owner)
+        its: States = found
+        return its
+
+    def __set__(self, optimizer: Any, value: Any) -> None:
+        before = optimizer.__dict__.get("state")
+        if isinstance(value, Mapping) and not isinstance(value, States):
+            made = States(optimizer._counters)
+            made.loose.update(value)
+            value = made
+        if isinstance(before, States) and before is not value:
+            before.leave()
+        optimizer.__dict__["state"] = value
 
 
 def _refill(flat: Flat, given: dict[Tensor, dict[str, Any]]) -> bool:

@@ -25,7 +25,7 @@ from tabgrad.core.shown import shown_by
 from tabgrad.core.trace import MODE
 from tabgrad.core.undoing import Before
 from tabgrad.optim.counters import LOOSE, Given, Undo, as_number, moved
-from tabgrad.optim.flat import Flat, States, check_sparse
+from tabgrad.optim.flat import Flat, State, States, check_sparse
 from tabgrad.optim.groups import init_group, wanted
 from tabgrad.optim.stepping import *  # noqa: F403 (programs import them from here)
 from tabgrad.optim.stepping import EVERYWHERE, after_step, before_step
@@ -163,7 +163,7 @@ class Optimizer:
 
     GUARDED: ClassVar = ()
     """A compiled call depends on those attributes that a user's code names; see `_depend`."""
-    state: States
+    state = State()
     param_groups: list[Group]
     complex_too: ClassVar = False
     """Whether parameters may be complex: its formula must be right for them."""
@@ -268,8 +268,6 @@ class Optimizer:
         """Drop the gradients of all parameters, or make them zero."""
         reset_grads([p for group in self.param_groups for p in group["params"]], set_to_none)
 
-    # The step
-
     @_with_hooks
     def step(self, closure: Closure | None = None) -> Any:
         """Change the parameters once; return what `closure`, which computes the loss anew, returned."""
@@ -364,7 +362,8 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over attributes, as copying and loading do; a subclass adds the options of newer versions."""
-        self.__dict__.update(state)
+        self.__dict__.update({k: v for k, v in state.items() if k != "state"})
+        self.state = state.get("state", self.__dict__.get("state", {}))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state by parameter number, and the groups with numbers in place of parameters.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, ForwardRef
 
 from tabgrad.core.naming import Home, module_of
 from tabgrad.core.submodules import ROOT, Finder, Place, entries, parsed, paths
@@ -98,7 +98,7 @@ def home_in_pytorch(module: str, name: str) -> tuple[str, str] | None:
 
 _MOVED: dict[type, dict[str, Any]] = {}
 """What was said of classes that have another home, before."""
-_SAID = ("__module__", "__firstlineno__", "__name__", "__qualname__")
+_SAID = ("__module__", "__firstlineno__", "__name__", "__qualname__", "__annotations__")
 """What is said of a class; Python drops the first line where the module is set."""
 FUNCTIONAL = "tabgrad.nn.functional"
 """The package whose files PyTorch has in one."""
@@ -131,13 +131,24 @@ def _move_class(what: type) -> None:
         return
     names = what.__name__, what.__qualname__
     _MOVED[what] = {n: v for n in _SAID if (v := vars(what).get(n)) is not None}
-    _MOVED[what] |= dict(zip(_SAID[2:], names, strict=True))
+    _MOVED[what] |= dict(zip(_SAID[2:4], names, strict=True))
     said = _MOVED[what] | {"__module__": _home(found[0], own, what.__qualname__)}
     if found[1] != what.__qualname__:
         said["__name__"] = said["__qualname__"] = found[1]
+    if "__annotations__" in said:
+        notes: dict[str, Any] = said["__annotations__"]
+        said["__annotations__"] = {
+            n: _note(t, own) if type(t) is str else t for n, t in notes.items()
+        }
     if not _placed(found[0], sys.modules[own]):
         said.pop("__firstlineno__", None)  # it is a line of another file
     _say(what, said)
+
+
+@cache
+def _note(text: str, own: str) -> ForwardRef:
+    """Return an annotation that `typing.get_type_hints` finds in the file where it is written."""
+    return ForwardRef(text, module=own, is_class=True)
 
 
 def _say(what: type, said: dict[str, Any]) -> None:
