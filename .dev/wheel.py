@@ -10,6 +10,7 @@ import pathlib
 import re
 import tokenize
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -25,8 +26,8 @@ READ = "tabgrad/examples/"
 class Tighter(BuildHookInterface):
     """Packs each file of a wheel that has been built again, with the most thorough search for repeats.
 
-    Shaders go without remarks, Python and the bridge without comments, Python also without texts beside the
-    names of a module, which are comments too; but for programs that the page shows. Lines keep their numbers.
+    Shaders go without remarks, Python and the bridge without comments, Python also without texts beside names
+    and docstrings of what is private; but for programs that the page shows. Lines keep their numbers.
     """
 
     PLUGIN_NAME = "custom"
@@ -58,15 +59,33 @@ def shortened(name: str, data: bytes) -> bytes:
     if name.startswith(READ):
         return data
     lines = data.decode().split("\n")
-    for node in ast.parse(data).body[1:]:
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            first, last = node.lineno - 1, node.end_lineno or node.lineno
-            lines[first:last] = [""] * (last - first)
+    for node in remarks(ast.parse(data)):
+        first, last = node.lineno - 1, node.end_lineno or node.lineno
+        lines[first:last] = [""] * (last - first)
     for token in tokenize.generate_tokens(io.StringIO(data.decode()).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
     return "\n".join(lines).encode()
+
+
+def remarks(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Yield the texts that only authors read: those beside names, and docstrings of what is private.
+
+    What a statement of a module or class assigns or hands on may be public by that.
+    """
+    places = [n.body for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef)]
+    uses = [n for body in places for n in body if isinstance(n, ast.Assign | ast.Expr)]
+    named = {n.id for use in uses for n in ast.walk(use) if isinstance(n, ast.Name)}
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            name = getattr(node, "name", None) or ""
+            private = name[:1] == "_" and name[-2:] != "__" and name not in named and len(body) > 1
+            for text in body[not private :]:
+                its = text.value if isinstance(text, ast.Expr) else None
+                if isinstance(its, ast.Constant) and isinstance(its.value, str):
+                    yield text
 
 
 def _told(name: str, data: bytes) -> bytes:

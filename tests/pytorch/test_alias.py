@@ -19,7 +19,7 @@ import pytest
 import tabgrad as tg
 from tabgrad.core.errors import DeviceError
 from tabgrad.core.paths import PATHS
-from tabgrad.core.submodules import Place, entries
+from tabgrad.core.places import Place, entries
 from tabgrad.hosts import devices
 from tests.grouped import grouped
 

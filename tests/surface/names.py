@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from tabgrad.core.paths import PATHS
-from tabgrad.core.submodules import entries
+from tabgrad.core.places import entries
 
 MODULES = (
     "", "accelerator", "amp", "autograd", "autograd.forward_ad", "autograd.functional",

@@ -6,12 +6,14 @@ from typing import Any
 
 from tabgrad.core.settings import setting
 
+ROOT = "tabgrad"
+
 
 @setting
 class Package:
     """The name that a program has imported the package by."""
 
-    name = "tabgrad"
+    name = ROOT
 
 
 class Home(str):
@@ -25,7 +27,7 @@ class Home(str):
     name: str
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return str, ("tabgrad" + self.removeprefix("torch"),)
+        return str, (ROOT + self.removeprefix("torch"),)
 
 
 def module_of(what: Any) -> str:
@@ -42,4 +44,4 @@ def name_of(what: Any) -> str:
 
 def is_own(what: Any) -> bool:
     """Whether a class or function is the library's."""
-    return module_of(what).partition(".")[0] == "tabgrad"
+    return module_of(what).partition(".")[0] == ROOT

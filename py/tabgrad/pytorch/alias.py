@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import tabgrad
 from tabgrad import library, version
-from tabgrad.core.naming import Package
+from tabgrad.core.naming import ROOT, Package
+from tabgrad.core.places import MissingNameError
 from tabgrad.core.settings import on_restore
-from tabgrad.core.submodules import ROOT, Finder as Places, MissingNameError
+from tabgrad.core.submodules import Finder as Places
 from tabgrad.hosts.devices import name_accelerators
 from tabgrad.pytorch import homes
 from tabgrad.pytorch.homes import OURS

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import tabgrad
-from tabgrad.core.submodules import nearest
+from tabgrad.core.places import nearest
 from tabgrad.pytorch.alias import ELSEWHERE, NAME
 from tabgrad.pytorch.homes import OURS
 

@@ -14,8 +14,9 @@ from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 from typing import Any, ForwardRef
 
-from tabgrad.core.naming import Home, module_of
-from tabgrad.core.submodules import ROOT, Finder, Place, entries, parsed, paths
+from tabgrad.core.naming import ROOT, Home, module_of
+from tabgrad.core.places import Place, entries, parsed
+from tabgrad.core.submodules import Finder, paths
 
 OURS = frozenset(("core", "dispatch", "examples", "extend", "exporting", "hosts", "lower", "ops", "printing",
                   "pytorch", "tensor", "transforms"))  # fmt: skip

@@ -9,7 +9,8 @@ from typing import Any
 import tabgrad as tg
 from tabgrad.core.errors import FileFormatError
 from tabgrad.core.naming import module_of
-from tabgrad.core.submodules import entries, paths
+from tabgrad.core.places import entries
+from tabgrad.core.submodules import paths
 
 OTHER = "privateuseone"
 """PyTorch's name for a device of somebody else's: `webgpu` in files, so that PyTorch reads them."""
