@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 FEW = 4
 """How many times a plan runs as it is."""
-SECONDS = 0.001
-"""About how long kernels are written at one run; one is always written."""
+SECONDS, PART = 0.001, 0.05
+"""About how long kernels are written at one run: so many seconds, or this part of the time since the last run
+if that is more. One is always written."""
 
 
 class Rising:
@@ -33,6 +34,7 @@ class Rising:
         self.key = key
         self.left = left
         self.runs = 0
+        self.last = 0.0
         self.made: dict[int, Kernel] = {}
 
     def step(
@@ -40,9 +42,11 @@ class Rising:
     ) -> Stored:
         """Count a run and go on; return the plan to run."""
         self.runs += 1
+        now, before = time.perf_counter(), self.last
+        self.last = now
         if self.runs <= FEW:
             return stored
-        end = time.perf_counter() + SECONDS
+        end = now + max(SECONDS, PART * (now - before))
         while self.left:
             self.write(backend, stored)
             if time.perf_counter() > end:
