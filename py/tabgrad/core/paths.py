@@ -51,6 +51,9 @@ PATHS = {
         "reduce reduce_scatter reduce_scatter_tensor scatter scatter_object_list send "
         "tabgrad.distributed.reducing: DebugLevel"
     ),
+    "distributed.elastic": "",
+    "distributed.elastic.multiprocessing": "",
+    "distributed.elastic.multiprocessing.errors": "tabgrad.distributed.errors: record",
     "distributed.fsdp.fully_sharded_data_parallel": (
         "tabgrad.distributed.fsdp: FullyShardedDataParallel"
     ),

@@ -70,6 +70,8 @@ def _chosen(backend: str | None) -> str:
     named = {part.rpartition(":")[2].strip().lower() for part in backend.split(",")}
     if named == {"mpi", "nccl"}:
         named = {"mpi"}  # it takes tensors of every device
+    if _is_alias() and named - {"mpi"} and named <= _OTHERS and not _has_nccl(named):
+        named = {"mpi"}
     kind = named.pop()
     if named or kind not in ("mpi", "nccl"):
         raise ValueError(
@@ -85,6 +87,19 @@ def _chosen(backend: str | None) -> str:
             "backend='mpi' takes tensors of every device"
         )
     return kind
+
+
+_OTHERS = {"gloo", "nccl", "ucc", "xccl", "mpi"}
+
+
+def _is_alias() -> bool:
+    """Whether the program is one for PyTorch, whose "gloo" or "nccl" means what is here."""
+    alias = sys.modules.get("tabgrad.pytorch.alias")
+    return alias is not None and bool(alias.placed())
+
+
+def _has_nccl(named: set[str]) -> bool:
+    return "nccl" in named and environment.is_nccl_available()
 
 
 def _seconds(timeout: timedelta | None) -> float:
@@ -142,7 +157,8 @@ def _agree(comm: Any, world_size: int, rank: int) -> None:
         if given is not None and given >= 0 and given != is_:
             raise ValueError(
                 f"init_process_group: {what} is {given}, and MPI says {is_}; a program that uses MPI is "
-                "started with `mpiexec -n 2 python program.py` or `srun`, not with torchrun"
+                "started with `mpiexec -n 2 python program.py`, `srun`, or "
+                "`python -m tabgrad.distributed.run --nproc-per-node=2 program.py`, not with torchrun"
             )
 
 

@@ -96,6 +96,7 @@ def _start(what: str, option: str, args: list[str], parts: dict[str, str]) -> in
     except SystemExit:
         raise
     except BaseException as error:
+        sys.last_value = error  # as Python does: what ends with the process may ask
         return _tell(error)
 
 
