@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-import tabgrad.lower.plan  # noqa: F401 (registers the rewrites)
 from tabgrad.core.dtype import float32
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import intern_params, spec
+from tabgrad.lower import plan
 from tabgrad.lower.ir import FULL, Node, Program
 from tabgrad.lower.simplify import build
 
@@ -51,3 +51,23 @@ def _multiplied(n: Node) -> int:
     if n.family == "reduction" and n.srcs[0].name == "mul":
         return math.prod(n.srcs[0].shape)
     return 0
+
+
+def programs(compute: Callable[[], Any], device: Any) -> list[Program]:
+    """List the programs that are lowered to have what `compute` returns on a device."""
+    device.backend.flush()
+    found: list[Program] = []
+    join = plan.join_products
+
+    def kept(p: Program) -> None:
+        join(p)
+        found.append(p)
+
+    plan.join_products = kept
+    try:
+        result = compute()
+        device.backend.flush()
+    finally:
+        plan.join_products = join
+    assert result is not None
+    return found

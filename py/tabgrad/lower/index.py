@@ -194,6 +194,9 @@ def _divide(e: Expr, n: int) -> Expr:
     if e.lo >= 0:
         if e.hi < n:
             return ZERO
+        rest = Expr(e.const % n, tuple((a, c % n) for a, c in e.terms if c % n))
+        if rest.lo >= 0 and rest.hi < n:
+            return Expr(e.const // n, tuple((a, c // n) for a, c in e.terms if c // n))
         out = [(a, c // n) for a, c in e.terms if c % n == 0]
         rest = Expr(e.const % n, tuple((a, c) for a, c in e.terms if c % n))
         if out or e.const >= n:

@@ -10,6 +10,7 @@ from tabgrad.core.dtype import HALVES, float32
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.spec import NO_PARAMS, Params, intern_params, spec
+from tabgrad.lower.identities import picked
 from tabgrad.lower.ir import (
     COPY,
     EXPAND,
@@ -399,6 +400,9 @@ def _matmul(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     x, y = srcs
     *batch, m, k = x.shape
     n = y.shape[-1]
+    rows = None if batch else picked(p, apply, x, y)
+    if rows is not None:
+        return rows
     if min(m, n, k) <= 1 and x.spec.dtype in HALVES:
         return in_single(p, REGISTRY["matmul"], params, srcs)
     if min(m, n, k) <= 1:

@@ -43,12 +43,15 @@ def rows(x: Box, start: int, stop: int) -> Any:
     )
 
 
-def _line(start: int, n: int, shape: tuple[int, int], axis: int, device: Any) -> Any:
+def _line(start: int, n: int, shape: tuple[int, int], axis: int, device: Any, total: int) -> Any:
+    """Count from `start` along an axis; a part of a `total` is told by its place, not by a number."""
     index = spec((n,), dt.int32)
-    line = REGISTRY["counting"].bind(
-        constant(0, spec((), dt.int32), device), size=n, dtype=dt.int32
-    )
-    line = REGISTRY["add"].bind(line, constant(start, index, device))
+    zero = constant(0, spec((), dt.int32), device)
+    line = REGISTRY["counting"].bind(zero, size=total or n, dtype=dt.int32)
+    if total:
+        line = rows(line, start, start + n)
+    else:
+        line = REGISTRY["add"].bind(line, constant(start, index, device))
     column = reshaped(line, (n, 1) if axis == 0 else (1, n))
     return REGISTRY["expand"].bind(column, shape=shape)
 
@@ -58,12 +61,17 @@ def basis(like: Sequence[Any], start: int, stop: int) -> list[Any]:
     found = []
     offset = 0
     n = stop - start
+    total = sum(x.spec.size for x in like)
+    whole = total if n == total else 0
     for x in like:
         size = x.spec.size
         shape = (n, size)
-        if n and size:
+        if whole == 1 and size:
+            block = constant(1, spec(shape, x.spec.dtype), x.device)
+        elif n and size:
             hit = REGISTRY["eq"].bind(
-                _line(start, n, shape, 0, x.device), _line(offset, size, shape, 1, x.device)
+                _line(start, n, shape, 0, x.device, whole),
+                _line(offset, size, shape, 1, x.device, whole),
             )
             block = REGISTRY["cast"].bind(hit, dtype=x.spec.dtype)
         else:
