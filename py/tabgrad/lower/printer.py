@@ -20,6 +20,11 @@ from tabgrad.lower.row_threads import row_threads
 from tabgrad.lower.tokens import Size
 from tabgrad.lower.windows import NONE, PART, Cut, Part, TooLarge, Windows
 
+WORKGROUPS = 8
+"""The workgroups that few long lines are spread over on a software adapter."""
+SMALL_BLOCK = 8
+"""The fewest threads of a workgroup: as many as a processor computes at once."""
+
 
 class KernelPrinter:
     """Prints the kernels of one plan."""
@@ -76,20 +81,31 @@ class KernelPrinter:
         """Print a kernel in which each thread computes one element of a map, or one row."""
         count = self.count(g)
         if g.kind == "map" and self.limits.software and e.cut is None:
-            return [self.elements(g, e, writes, count)]
-        grid = grid_of(math.ceil(count / BLOCK))
-        self.thread_index(e, grid, count)
+            return [self.spread(e, count, lambda: self.write(g, e, writes))]
+        block = self.block(count) if e.cut is None else BLOCK
+        grid = grid_of(math.ceil(count / block))
+        self.thread_index(e, grid, count, block)
         if g.kind == "map":
             self.write(g, e, writes)
         else:
             self.rows(g, e, writes, "0u", 1)
-        return self.parts(e, grid, BLOCK)
+        return self.parts(e, grid, block)
 
-    def elements(self, g: Group, e: Emitter, writes: list[Node], count: int) -> Kernel:
-        """Print a map in which each thread may compute several elements that lie side by side."""
+    def block(self, count: int) -> int:
+        """Choose the threads of a workgroup in which each works alone: few, where a software adapter with
+        several cores would have one workgroup for few long lines."""
+        if not self.limits.software:
+            return BLOCK
+        groups = count // WORKGROUPS
+        return self.limits.decide(
+            "block", lambda: min(BLOCK, max(SMALL_BLOCK, 1 << groups.bit_length() >> 1))
+        )
+
+    def spread(self, e: Emitter, count: int, emit: Callable[[], None]) -> Kernel:
+        """Print a map, of which `emit` emits element `g`; a thread may compute several side by side."""
         share = repeat.Share(self.d, self.limits, count)
         e.open("", "g")
-        self.write(g, e, writes)
+        emit()
         e.close(share.written)
         e.count, e.each = count, share.each
         return self.finish(e, share.grid, share.block)
@@ -101,15 +117,17 @@ class KernelPrinter:
         e.line("if (g_part >= part_count()) { return; }")
         e.line(d.let("g", U32, "g_part + part_start()"))
 
-    def thread_index(self, e: Emitter, grid: tuple[int, int, int], count: int) -> None:
+    def thread_index(
+        self, e: Emitter, grid: tuple[int, int, int], count: int, block: int = BLOCK
+    ) -> None:
         """Declare `g`, the number of the thread, and let threads without work return."""
         d = self.d
         if e.cut is not None:
             self.part_index(e, f" * {BLOCK}u + {d.lane}")
             return
         group = d.group_x if grid[1] == 1 else f"({d.group_y} * {Size(grid[0])} + {d.group_x})"
-        e.line(d.let("g", U32, f"{group} * {BLOCK}u + {d.lane}"))
-        e.guard("g", count, BLOCK)
+        e.line(d.let("g", U32, f"{group} * {block}u + {d.lane}"))
+        e.guard("g", count, block)
 
     def rows(self, g: Group, e: Emitter, writes: list[Node], start: str, step: int) -> None:
         """Emit the loops of a row group: one for each phase of reductions, the last one with the writes."""
@@ -263,13 +281,14 @@ class KernelPrinter:
     def line_kernel(self, n: Node, e: Emitter) -> list[Kernel]:
         """Print a kernel in which each thread walks one line of the input (or computes one element)."""
         count = threads_of(n)
-        grid = grid_of(math.ceil(count / BLOCK))
-        self.thread_index(e, grid, count)
+        block = self.block(count) if e.cut is None else BLOCK
+        grid = grid_of(math.ceil(count / block))
+        self.thread_index(e, grid, count, block)
         record = record_of(n)
         assert record is not None
         assert record.line is not None
         record.line(e, call_of(n), count)
-        return self.parts(e, grid, BLOCK)
+        return self.parts(e, grid, block)
 
     def parts(
         self, e: Emitter, grid: tuple[int, int, int], size: int, shared: Sequence[str] = ()

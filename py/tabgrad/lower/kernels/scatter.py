@@ -31,16 +31,17 @@ def _line(e: Emitter, n: Node, count: int, *, adds: bool) -> None:
     at = line_index(n, var("t", size))
     e.store(n, at, e.value(x, at))
     e.close()
-    _place(e, n, "0u", f"{Size(index.shape[axis])}", adds)
+    e.open(d.loop("s", "0u", f"{Size(index.shape[axis])}", "1u"), "s")
+    _place(e, n, adds)
+    e.close()
 
 
-def _place(e: Emitter, n: Node, start: str, stop: str, adds: bool) -> None:
-    """Place the elements of the source from `start` on, one after the other."""
+def _place(e: Emitter, n: Node, adds: bool) -> None:
+    """Place element `s` of the source."""
     d = e.d
     axis: Any = n.params["axis"]
     _, index, src = n.srcs
     size = n.shape[axis]
-    e.open(d.loop("s", start, stop, "1u"), "s")
     place = line_index(n, var("s", index.shape[axis]))
     spot = d.convert(e.value(index, place), d.compute_type(index.spec.dtype), U32)
     to = e.computed_index(spot, size)
@@ -52,17 +53,33 @@ def _place(e: Emitter, n: Node, start: str, stop: str, adds: bool) -> None:
         value = d.narrow(f"({e.load(n, target, 'w')} {sign} {value})", n.spec.dtype)
     e.store(n, target, value)
     e.close()
-    e.close()
 
 
 def _apart(n: Node, limits: Limits, large: bool) -> bool:
-    """Test whether a scatter copies the target and places the source in separate kernels: so that
-    neither takes long, or binds all of a `large` target beside all of its copy."""
+    """Test whether a scatter copies the target and places the source in separate kernels: so that neither
+    takes long, all cores copy, or none binds all of a `large` target beside all of its copy."""
     axis: Any = n.params["axis"]
     rows, length = extent(n)
     if rows and (large or length + n.srcs[1].shape[axis] > TURNS):
         return True
-    return not limits.software and 0 < rows <= FEW and length > LONG_SCAN
+    return 0 < rows <= FEW and (rows * length > COPIES if limits.software else length > LONG_SCAN)
+
+
+COPIES = 1 << 15
+"""The most elements of a target that one kernel copies, and places the source in, on a software adapter."""
+
+
+def _copied(printer: KernelPrinter, n: Node, large: bool) -> list[Kernel]:
+    """Make the kernels that copy the target."""
+    x, e, count = n.srcs[0], emitter(printer, n), n.spec.size
+    at = unflatten(var("g", count), n.shape)
+    if not large:
+        return [printer.spread(e, count, lambda: e.store(n, at, e.value(x, at)))]
+    e.cut = Cut(printer.windows, "g", count, BLOCK)
+    grid = grid_of(math.ceil(count / BLOCK))
+    printer.thread_index(e, grid, count)
+    e.store(n, at, e.value(x, at))
+    return printer.parts(e, grid, BLOCK)
 
 
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) -> list[Kernel]:
@@ -71,23 +88,21 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) ->
     if not _apart(n, printer.limits, large):
         return []
     axis: Any = n.params["axis"]
-    x, index, _ = n.srcs
-    e = emitter(printer, n)
-    if large:
-        e.cut = Cut(printer.windows, "g", n.spec.size, BLOCK)
-    grid = grid_of(math.ceil(n.spec.size / BLOCK))
-    printer.thread_index(e, grid, n.spec.size)
-    at = unflatten(var("g", n.spec.size), n.shape)
-    e.store(n, at, e.value(x, at))
-    made = printer.parts(e, grid, BLOCK)
     rows, _ = extent(n)
-    grid = grid_of(math.ceil(rows / BLOCK))
+    block = printer.block(rows)
+    grid = grid_of(math.ceil(rows / block))
+    sources = n.srcs[1].shape[axis]
     e = emitter(printer, n)
-    printer.thread_index(e, grid, rows)
-    _place(e, n, f"{Word(0)}", f"{Word(1)}", adds)
-    k = printer.finish(e, grid, BLOCK)
-    sources = index.shape[axis]
-    return made + [
+    printer.thread_index(e, grid, rows, block)
+    several = sources > TURNS
+    bounds = (f"{Word(0)}", f"{Word(1)}") if several else ("0u", f"{Size(sources)}")
+    e.open(e.d.loop("s", *bounds, "1u"), "s")
+    _place(e, n, adds)
+    e.close(None if several else printer.loop("s", "0u", sources))
+    k = printer.finish(e, grid, block)
+    if not several:
+        return [*_copied(printer, n, large), k]
+    return _copied(printer, n, large) + [
         replace(k, words=(start, min(start + TURNS, sources))) for start in range(0, sources, TURNS)
     ]
 
