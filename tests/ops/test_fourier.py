@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tabgrad as tg
+from tabgrad.ops import fourier
 from tests.hosts.nvrtc import compile_cuda
 from tests.lower import recorder
 from tests.lower.test_fusion import kernels
@@ -326,3 +327,19 @@ def test_results_go_to_out() -> None:
     assert tg.equal(out, tg.fft.fft(x))
     with pytest.raises(RuntimeError, match="can't be cast"):
         tg.fft.fft(x, out=tg.empty(2, 3, device="cpu"))
+
+
+@pytest.mark.parametrize("name", ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_many_elements(name: str, dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = values(name, (200, 201))
+    assert x.size >= fourier.WORTH
+    wanted = getattr(np.fft, name)(x, axis=dim)
+    near = 1e-5 * np.abs(wanted).max()
+    kind = np.complex64 if x.dtype.kind == "c" else np.float32
+    given = tg.tensor(x.astype(kind), device="cpu")
+    for way in (fourier._of_scipy, lambda: np.fft):
+        monkeypatch.setattr(fourier, "_of_scipy", way)
+        found = function(name, dim=dim)(given)
+        assert found.dtype in (tg.complex64, tg.float32)
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=1e-4, atol=near)

@@ -301,3 +301,16 @@ def test_an_index_is_checked_at_each_call(ran: list[Chain]) -> None:
     with pytest.raises(IndexError, match="Target 4 is out of bounds"):
         F.cross_entropy(m, tg.tensor([0, 1, 2, 4], device="cpu"))
     assert len(ran) == 2
+
+
+def test_a_chain_is_one_function_once_it_has_run() -> None:
+    x = tg.rand(3, 4, device="cpu")
+    fn = chained(lambda x, n: (tg.softmax(x, n), x.sum() * 2, tg.ones(2, device="cpu") + 1))
+    before = Waiting.calls
+    Waiting.calls = 1
+    try:
+        with one_by_one():
+            want = listed(fn(x, 1))
+        assert [listed(fn(x, 1)) for _ in range(3)] == [want] * 3
+    finally:
+        Waiting.calls = before

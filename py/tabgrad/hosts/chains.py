@@ -121,6 +121,7 @@ class Chain:
             raise Unrepeatable("too many constants")
         self.size = len(self.places)
         self.steps: list[Step] = []
+        self.calls: list[tuple[Any, list[int], Params]] = []
         self.told: list[tuple[Op | None, tuple[Spec, ...], Spec]] = []
         self.done: dict[Any, int] = {}
         for x in order:
@@ -180,29 +181,59 @@ class Chain:
             if len(refs) > 2:
                 pick = itemgetter(*refs)
             self.steps.append((call, first, second, pick, want))
+            self.calls.append((body, refs, params))
             self.told.append((op, tuple([a.spec for a in x.args]), x.spec))
             found = self.done[key] = self.size + len(self.done)
         return found
 
     def __call__(self, operands: list[Any]) -> list[Any]:
         """Return the results as tensors."""
-        values = operands + self.constants
-        note, kind = values.append, reference.array
         before = reference.errors.set(reference.quiet)
         try:
-            for call, first, second, pick, want in self.steps:
-                if second is None:
-                    y = call(values[first])
-                elif pick is None:
-                    y = call(values[first], values[second])
-                else:
-                    y = call(*pick(values))
-                if want is not None and (y.__class__ is not kind or y.dtype is not want):
-                    y = np.asarray(y, dtype=want)
-                note(y)
+            found = (self.run or self._each)(operands)
         finally:
             reference.errors.reset(before)
-        return [wrap(values[k], spec, CPU) for k, spec in self.results]
+        return [wrap(y, spec, CPU) for y, (_, spec) in zip(found, self.results, strict=True)]
+
+    run: Any = None
+    """A function of the operands that does all steps, once it is known which results are to be converted."""
+
+    def _each(self, operands: list[Any]) -> list[Any]:
+        """Take one step after the other; write `run` unless that is False."""
+        values = operands + self.constants
+        kind, converted = reference.array, set()
+        for call, first, second, pick, want in self.steps:
+            if second is None:
+                y = call(values[first])
+            elif pick is None:
+                y = call(values[first], values[second])
+            else:
+                y = call(*pick(values))
+            if want is not None and (y.__class__ is not kind or y.dtype is not want):
+                converted.add(len(values))
+                y = np.asarray(y, dtype=want)
+            values.append(y)
+        if self.run is None:
+            self.run = self._written(len(operands), converted)
+        return [values[k] for k, _ in self.results]
+
+    def _written(self, given: int, converted: set[int]) -> Any:
+        """Write the steps as one function; the dtype of what a step gives depends on no number."""
+        names: dict[str, Any] = {"asarray": np.asarray}
+        names |= {f"v{given + k}": x for k, x in enumerate(self.constants)}
+        first = "".join([f"v{k}," for k in range(given)])
+        lines = ["def run(operands):", *([f" {first} = operands"] if given else [])]
+        for k, ((body, refs, params), step) in enumerate(zip(self.calls, self.steps, strict=True)):
+            at = self.size + k
+            names |= {f"f{k}": body, f"d{k}": step[-1]} | {
+                f"p{k}_{n}": v for n, v in params.items()
+            }
+            options = "".join([f",{n}=p{k}_{n}" for n in params])
+            text = f"f{k}({','.join([f'v{r}' for r in refs])}{options})"
+            lines.append(f" v{at} = " + (f"asarray({text},d{k})" if at in converted else text))
+        lines.append(f" return [{','.join([f'v{k}' for k, _ in self.results])}]")
+        exec("\n".join(lines), names)
+        return names["run"]
 
 
 _LATER = (expand, reshape, spread)

@@ -5,6 +5,8 @@ They come in pairs: each is the transpose of one of the three, so derivatives of
 
 from __future__ import annotations
 
+import functools
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,23 @@ def _with(shape: Shape, axis: int, n: int) -> Shape:
     return (*shape[:axis], n, *shape[axis + 1 :])
 
 
+WORTH = 1 << 15
+"""The least number of elements for which SciPy is imported."""
+
+
+@functools.cache
+def _of_scipy() -> Any:
+    try:
+        return importlib.import_module("scipy.fft")
+    except ImportError:
+        return np.fft
+
+
+def transforms(x: Array) -> Any:
+    """Choose who transforms an array: SciPy, where it is installed, takes several lines at once."""
+    return _of_scipy() if x.size >= WORTH else np.fft
+
+
 def _scaled(y: Any, scale: float) -> Any:
     """Multiply an array of its own by a number: each part, as the product of an infinity is no nan then."""
     if scale != 1:
@@ -94,7 +113,8 @@ def _fft_spec(x: Spec, *, axis: int, inverse: bool, scale: float) -> Spec:
 )
 def fft(x: Operand, *, axis: int, inverse: bool, scale: float) -> Array:
     """Compute scale Σ x[j] exp(∓2πi jk/n) for k = 0 to n - 1 along `axis`; the sign is + if `inverse`."""
-    found = np.fft.ifft(x, axis=axis, norm="forward") if inverse else np.fft.fft(x, axis=axis)
+    by = transforms(x)
+    found = by.ifft(x, axis=axis, norm="forward") if inverse else by.fft(x, axis=axis)
     return _scaled(found.astype(x.dtype, copy=False), scale)
 
 
@@ -121,7 +141,7 @@ def rfft(x: Operand, *, axis: int, doubled: bool, scale: float) -> Array:
 
     With `doubled`, elements that stand for two of the whole spectrum count twice.
     """
-    found = np.fft.rfft(x, axis=axis).astype(np.result_type(x, np.complex64), copy=False)
+    found = transforms(x).rfft(x, axis=axis).astype(np.result_type(x, np.complex64), copy=False)
     if doubled:
         found[inner(axis, x.ndim, x.shape[axis])] *= 2
     return _scaled(found, scale)
@@ -157,7 +177,7 @@ def irfft(x: Operand, *, axis: int, n: int, halved: bool, scale: float) -> Array
     if halved:
         x = np.array(x)
         x[inner(axis, x.ndim, n)] *= 0.5
-    found = np.fft.irfft(x, n, axis=axis, norm="forward")
+    found = transforms(x).irfft(x, n, axis=axis, norm="forward")
     return _scaled(found.astype(x.real.dtype, copy=False), scale)
 
 

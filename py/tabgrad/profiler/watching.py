@@ -201,6 +201,7 @@ def _around_chain(original: Any) -> Any:
             for step, told in zip(steps, self.told, strict=True)
         ]
         twin = object.__new__(Chain)
+        twin.run = False
         twin.constants, twin.steps, twin.results = self.constants, timed, self.results
         return original(twin, operands)
 

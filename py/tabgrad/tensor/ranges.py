@@ -306,8 +306,10 @@ def meshgrid(
     shape = tuple(lines[k].spec.size for k in order)
     out = []
     for k, x in enumerate(lines):
-        own = tuple(n if order[i] == k else 1 for i, n in enumerate(shape))
-        out.append(aliasing.view_with(expand, aliasing.reshaped(x, own), shape=shape))
+        if order[-1] != k:
+            own = tuple([n if order[i] == k else 1 for i, n in enumerate(shape)])
+            x = aliasing.reshaped(x, own)
+        out.append(aliasing.view_with(expand, x, shape=shape))
     return tuple(out)
 
 
