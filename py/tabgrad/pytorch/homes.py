@@ -14,6 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 from typing import Any, ForwardRef
 
+import tabgrad
 from tabgrad.core.naming import ROOT, Home, module_of
 from tabgrad.core.places import Place, entries, parsed
 from tabgrad.core.submodules import Finder, paths
@@ -103,6 +104,8 @@ _SAID = ("__module__", "__firstlineno__", "__name__", "__qualname__", "__annotat
 """What is said of a class; Python drops the first line where the module is set."""
 FUNCTIONAL = "tabgrad.nn.functional"
 """The package whose files PyTorch has in one."""
+_NAMED: list[tuple[dict[str, Any], list[str]]] = []
+"""Names that modules were given for the annotations in them."""
 _FUNCTIONS: list[FunctionType] = []
 """Functions with another home."""
 _WAITING: dict[str, dict[str, Place]] = {}
@@ -116,11 +119,43 @@ def move(module: ModuleType) -> None:
     inner = name.split(".")[1:2]
     for below, place in _WAITING.pop(name, {}).items():
         vars(module).setdefault(below, place)
-    for value in list(vars(module).values()):
+    values = list(vars(module).values())
+    if "TYPE_CHECKING" in vars(module) or FunctionType in map(type, values):
+        _name_types(vars(module))
+    for value in values:
         if isinstance(value, type):
             _move_class(value)
         elif type(value) is FunctionType and (root or inner[0] not in OURS):
             _move_function(value, root)
+
+
+@cache
+def _types() -> dict[str, Any]:
+    """Return what annotations name that files import for type checkers alone."""
+    import collections.abc as abc
+    import typing
+
+    from tabgrad.tensor import types
+    from tabgrad.transforms.node import Node
+
+    found: dict[str, Any] = {n: getattr(types, n) for n in ("DeviceLike", "Dims", "Ints", "Number")}
+    found |= {
+        n: getattr(abc, n) for n in ("Callable", "Iterable", "Iterator", "Mapping", "Sequence")
+    }
+    found |= {n: getattr(tabgrad, n) for n in ("Generator", "Tensor")}
+    found |= {
+        "DType": tabgrad.dtype,
+        "Device": tabgrad.device,
+        "MemoryFormat": tabgrad.memory_format,
+    }
+    return found | {"Any": typing.Any, "Node": Node}
+
+
+def _name_types(names: dict[str, Any]) -> None:
+    """Let `typing.get_type_hints` find what annotations name."""
+    added = [name for name in _types() if name not in names]
+    names.update({name: _types()[name] for name in added})
+    _NAMED.append((names, added))
 
 
 def _move_class(what: type) -> None:
@@ -233,6 +268,11 @@ def move_back() -> None:
         _say(kind, said)
     for function in _FUNCTIONS:
         function.__module__ = module_of(function)
+    for names, added in _NAMED:
+        for name in added:
+            if names.get(name) is _types()[name]:
+                del names[name]
+    _NAMED.clear()
     _MOVED.clear()
     _FUNCTIONS.clear()
 

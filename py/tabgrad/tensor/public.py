@@ -239,6 +239,13 @@ class _Described:
         return self.fn(*args, **kwargs)
 
     @property
+    def __globals__(self) -> Any:
+        fn = self.fn
+        while hasattr(fn, "__wrapped__"):
+            fn = fn.__wrapped__
+        return fn.__globals__
+
+    @property
     def __signature__(self) -> Any:
         import inspect
 
