@@ -365,3 +365,53 @@ def test_keys_of_one_letter_stand_upright() -> None:
     weights = tg.softmax(tg.eye(3), -1)
     assert "rotate" not in viz.attention(weights, list("abc")).svg()
     assert viz.attention(weights, ["a", "bc", "d"]).svg().count("rotate") == 3
+
+
+def test_long_passes_are_one_drawing_and_a_list() -> None:
+    x = tg.ones(3, requires_grad=True, device="cpu")
+    y = x
+    for _ in range(60):
+        y = y * 1.01
+    passed = tg.viz.steps(y.sum())
+    made = passed.html()
+    assert len(made) < 100_000
+    assert (made.count("<svg"), made.count("<li>")) == (1, len(passed))
+    assert passed.told(len(passed)).endswith("is its gradient")
+    for k in (-1, len(passed) + 1):
+        with pytest.raises(IndexError, match=f"expected a step from 0 to {len(passed)}, got {k}"):
+            passed.told(k)
+
+
+def test_steps_of_what_is_gone_say_what_to_keep() -> None:
+    loss = nn.Linear(2, 1, device="cpu")(tg.ones(1, 2, device="cpu")).sum()
+    with pytest.raises(ValueError, match="keep the model, or the tensors"):
+        tg.viz.steps(loss)
+
+
+def test_large_pictures_are_thinned_out() -> None:
+    shown = tg.viz.image(tg.zeros(3000, 2000, dtype=tg.uint8, device="cpu"))
+    assert (shown.height, shown.width) == (1500, 1000)
+    assert shown.caption.endswith(", every 2nd pixel")
+    with pytest.raises(ValueError, match="columns of at least 1"):
+        tg.viz.image(tg.zeros(2, 2, device="cpu"), columns=0)
+
+
+def test_a_module_without_others_is_its_own_drawing() -> None:
+    drawn = tg.viz.graph(nn.Linear(2, 2, device="cpu"), tg.ones(1, 2, device="cpu"))
+    assert sorted(drawn.collapsed().vertices) == sorted(drawn.vertices)
+    for wrong in ((), (3,), ({"a": 1},)):
+        with pytest.raises(TypeError, match="graph: expected tensors"):
+            tg.viz.graph(*wrong)
+
+
+def test_profiles_and_sparse_tensors_in_notebooks() -> None:
+    with tg.profiler.profile(profile_memory=True) as prof:
+        tg.ones(8, device="cpu").exp()
+    made = prof._repr_html_()
+    table = ElementTree.fromstring(made).find("table")
+    assert table is not None
+    titles, *rows = [[cell.text for cell in row] for row in table]
+    assert titles[0] == "Name"
+    assert "CPU mem" in titles
+    assert "exp" in [row[0] for row in rows]
+    assert tg.eye(2, device="cpu").to_sparse()._repr_html_() is None

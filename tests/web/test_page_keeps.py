@@ -36,8 +36,8 @@ def link(desk: Desk) -> tuple[str, str]:
 def test_a_link_holds_the_program_and_is_shown_before_it_runs(own: Desk, browser: Browser) -> None:
     own.until_ready()
     own.write(
-        "import random\nimport tabgrad as tg\n"
-        "print('ran é✓', tg.rand(2).tolist(), random.random(), tg.ones(1).device)"
+        "import random\nimport numpy as np\nimport tabgrad as tg\n"
+        "print('ran é✓', tg.rand(2).tolist(), random.random(), np.random.rand(), tg.ones(1).device)"
     )
     own.page.locator("#menu summary").click()
     own.page.locator("#seed").fill("7")

@@ -153,11 +153,17 @@ def test_steps_of_a_backward_pass_are_chosen_by_styles_alone(desk: Desk) -> None
     assert inside.locator("p >> visible=true").text_content() != first
 
 
-def test_an_error_of_what_draws_is_an_error_of_the_program(desk: Desk) -> None:
-    output = desk.run("class Odd:\n    def _repr_html_(self):\n        return 1 / 0\n\nOdd()")
+def test_an_error_of_what_draws_is_told_and_the_text_is_shown(desk: Desk) -> None:
+    odd = "class Odd:\n    def _repr_html_(self):\n        return 1 / 0\n"
+    output = desk.run(
+        f"import tabgrad as tg\n{odd}from tabgrad.utils import progress\nprogress.show(Odd())\n"
+        "tg.eye(2, device='cpu').to_sparse()"
+    )
     assert "ZeroDivisionError" in output
-    assert "line 3, in _repr_html_" in output
-    assert desk.stage == "Ended with an error"
+    assert "line 4, in _repr_html_" in output
+    assert "Odd object at" in output
+    assert "layout=tabgrad.sparse_coo" in output
+    assert desk.stage.startswith("Finished")
 
 
 def test_a_place_shows_the_latest(desk: Desk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from html import escape
 from typing import Any
 
 from tabgrad.profiler.events import Event
@@ -92,6 +93,16 @@ class Average:
         """PyTorch's older name of `device_time`."""
         return self.device_time
 
+    @property
+    def cuda_memory_usage(self) -> int:
+        """PyTorch's older name of `device_memory_usage`."""
+        return self.device_memory_usage
+
+    @property
+    def self_cuda_memory_usage(self) -> int:
+        """PyTorch's older name of `self_device_memory_usage`."""
+        return self.self_device_memory_usage
+
     def __repr__(self) -> str:
         times = f"{self.cpu_time_total:.1f} us, device {self.device_time_total:.1f} us"
         return f"<{self.key}: {self.count} calls, {times}>"
@@ -103,6 +114,10 @@ def _rate(row: Average, device: float | None, host: float | None) -> float | Non
     if row.recorded and (not row.runs or row.recorded < row.count):
         return None
     return 1e6 * amount / time if amount and time else None
+
+
+ROWS = 30
+"""So many rows are shown in notebooks."""
 
 
 class Averages(list[Average]):
@@ -121,17 +136,7 @@ class Averages(list[Average]):
         `sort_by` names an attribute of a row: `cpu_time_total`, `self_device_time_total`, `flops`, `count`.
         Raises ValueError for any other name.
         """
-        rows = list(self)
-        if sort_by is not None:
-            if rows and not isinstance(getattr(rows[0], sort_by, 0.0), int | float | None):
-                raise ValueError(f"table: rows can't be sorted by {sort_by!r}")
-            if rows and not hasattr(rows[0], sort_by):
-                raise ValueError(
-                    f"table: rows have no {sort_by!r}; there are cpu_time_total, self_cpu_time_total, "
-                    "device_time_total, self_device_time_total, cpu_memory_usage, device_memory_usage, flops, "
-                    "nbytes and count"
-                )
-            rows.sort(key=lambda row: getattr(row, sort_by) or 0.0, reverse=True)
+        rows = self._sorted(sort_by)
         shown = rows if row_limit < 0 else rows[:row_limit]
         columns = self._columns(
             max_src_column_width, max_name_column_width, max_shapes_column_width
@@ -147,6 +152,53 @@ class Averages(list[Average]):
             ]
             lines.append("  ".join(parts).rstrip())
         return "\n".join([*lines, *self._footer(rows)])
+
+    def _sorted(self, by: str | None) -> list[Average]:
+        rows = list(self)
+        if by is None or not rows:
+            return rows
+        if not hasattr(rows[0], by):
+            raise ValueError(
+                f"table: rows have no {by!r}; there are cpu_time_total, self_cpu_time_total, "
+                "device_time_total, self_device_time_total, cpu_memory_usage, device_memory_usage, flops, "
+                "nbytes and count"
+            )
+        if not isinstance(getattr(rows[0], by), int | float | None):
+            raise ValueError(f"table: rows can't be sorted by {by!r}")
+        return sorted(rows, key=lambda row: getattr(row, by) or 0.0, reverse=True)
+
+    def _repr_html_(self) -> str:
+        """Return the table as HTML, the slowest rows first; it scrolls where it is too wide."""
+        rows = self._sorted("self_device_time_total")
+        rows.sort(
+            key=lambda row: row.self_cpu_time_total + row.self_device_time_total, reverse=True
+        )
+        columns = self._columns(75, 55, 80)
+        style = "padding:1px 8px;white-space:nowrap;text-align"
+        head = "".join(
+            f'<th style="{style}:{"left" if left else "right"}">{escape(title)}</th>'
+            for title, left, _ in columns
+        )
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f'<td style="{style}:{"left" if left else "right"}">{escape(write(row))}</td>'
+                for _, left, write in columns
+            )
+            + "</tr>"
+            for row in rows[:ROWS]
+        )
+        more = (f"and {len(rows) - ROWS} more rows",) if len(rows) > ROWS else ()
+        foot = "".join(f"<div>{escape(line)}</div>" for line in (*more, *self._footer(rows)))
+        return (
+            f'<div style="overflow:auto"><table style="border-collapse:collapse"><tr>{head}</tr>{body}</table>'
+            f"{foot}</div>"
+        )
+
+    @property
+    def self_cpu_time_total(self) -> float:
+        """The microseconds of the host in all."""
+        return sum(row.self_cpu_time_total for row in self)
 
     def _columns(
         self, source: int, name: int, shapes: int

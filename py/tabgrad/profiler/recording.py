@@ -272,6 +272,10 @@ class profile:
         self._count_memory(out, key)
         return self._told(out, False, bool(group_by_stack_n))
 
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the table of `key_averages()`."""
+        return self.key_averages()._repr_html_()
+
     def kernels(self, group_by_stack_n: int = 0) -> Averages:
         """Return the kernels of devices by name: what was measured, undivided."""
         out = averaged(self.events(), False, group_by_stack_n, True)

@@ -238,6 +238,9 @@ class SparseTensor(Tensor):
             raise TypeError("len() of a 0-d tensor")
         return self._parts.shape[0]
 
+    def _repr_html_(self) -> None:
+        """Say that notebooks show the plain text."""
+
     def __repr__(self) -> str:
         return text(self)
 

@@ -33,9 +33,11 @@ class Graph(Drawing):
         vertices: list[Vertex],
         edges: list[tuple[int, int]],
         paths: Sequence[Any] | None = None,
+        of_module: bool = False,
     ) -> None:
         self.vertices = vertices
         self.edges = edges
+        self.of_module = of_module
         self.paths: list[Any] = [()] * len(vertices) if paths is None else list(paths)
 
     def __repr__(self) -> str:
@@ -50,13 +52,14 @@ class Graph(Drawing):
     def collapsed(self, depth: int = 1) -> Graph:
         """Return it with modules as single boxes: those inside the model that was called, for a depth of 1.
 
-        Raises ValueError for a graph that was not made of a module's call: `graph(model, x)`.
+        A module without others inside stays as it is. Raises ValueError for a graph that was not made of a
+        module's call: `graph(model, x)`.
         """
-        if depth < 1 or not any(self.paths):
+        if depth < 1 or not self.of_module:
             raise ValueError(
                 "collapsed: expected a depth of 1 or more, and a graph made by graph(model, x)"
             )
-        return Graph(*collapsed(self._parts(), depth))
+        return Graph(*collapsed(self._parts(), depth), of_module=True)
 
     def _parts(self) -> Parts:
         return Parts(self.vertices, self.edges, self.paths)
@@ -154,7 +157,10 @@ def graph(*outputs: Any, names: Any = None, values: bool = False) -> Graph:
     ['0: Linear', '1: Tanh', 'output']
     """
     calls: Sequence[Any] = ()
-    if outputs and isinstance(outputs[0], tg.nn.Module):
+    of_module = bool(outputs) and isinstance(outputs[0], tg.nn.Module)
+    if not outputs:
+        raise TypeError("graph: expected tensors, or a module and its inputs")
+    if of_module:
         model = outputs[0]
         found, calls = called(model, outputs[1:])
         outputs = tuple(found)
@@ -162,6 +168,8 @@ def graph(*outputs: Any, names: Any = None, values: bool = False) -> Graph:
         if not outputs:
             raise ValueError("graph: nothing that the module returns has a grad_fn")
     for y in outputs:
+        if not isinstance(y, tg.Tensor):
+            raise TypeError(f"graph: expected tensors, got {type(y).__name__}")
         if y.grad_fn is None:
             raise ValueError(
                 "graph: expected a tensor with a grad_fn; no recorded op made this one"
@@ -181,7 +189,8 @@ def graph(*outputs: Any, names: Any = None, values: bool = False) -> Graph:
         edges.append((number[id(y.grad_fn)], len(vertices)))
         vertices.append(Vertex("output", title, shown))
     paths = paths_of(order, edges, calls)
-    return Graph(vertices, edges, [*paths, *[()] * (len(vertices) - len(order))])
+    paths += [()] * (len(vertices) - len(order))
+    return Graph(vertices, edges, paths, of_module)
 
 
 def _named(names: Any) -> dict[int, str]:

@@ -13,6 +13,8 @@ from tabgrad.viz.drawing import Drawing, colour, element, placed_png, png, save,
 
 WIDTH = 256
 """Small pictures are drawn at about this width."""
+PIXELS = 2_000_000
+"""More than this are thinned out: each takes a microsecond or more, and no screen shows them."""
 MISSING = (255, 0, 255)
 """The colour of nan."""
 RECTS = 4096
@@ -61,7 +63,8 @@ def image(x: tg.Tensor, *, limits: tuple[float, float] | None = None, columns: i
     Bytes and bools are taken as they are, floats between 0 and 1 too. Any other numbers are stretched between
     their least and largest, which the caption tells; `limits` sets both ends, and what lies beyond has the
     colour of the end. A picture that is not finite somewhere is magenta there. Several stand in rows of
-    `columns`. Raises ValueError for other shapes.
+    `columns`. Of more than PIXELS in all, every second row and column is shown, or every third, and so on; the
+    caption tells. Raises ValueError for other shapes.
 
     >>> import tabgrad as tg
     >>> tg.viz.image(tg.linspace(0, 1, 12, device="cpu").reshape(3, 4))
@@ -77,8 +80,13 @@ def image(x: tg.Tensor, *, limits: tuple[float, float] | None = None, columns: i
             "image: complex numbers have no colour here; take .abs() or .angle() first"
         )
     caption = f"{list(x.shape)} {x.dtype}".replace("tabgrad.", "").replace("torch.", "")
+    if columns < 1:
+        raise ValueError(f"image: expected columns of at least 1, got {columns}")
+    step = math.ceil(math.sqrt(x.numel() / (x.shape[-3] if x.ndim > 2 else 1) / PIXELS))
+    if step > 1:
+        caption += f", every {step}{'nd' if step == 2 else 'rd' if step == 3 else 'th'} pixel"
     with tg.no_grad():
-        plain = x.detach().to("cpu")
+        plain = x.detach()[..., ::step, ::step].to("cpu")
         low, high, told = _limits(plain, limits)
         shaped = plain.float().reshape(
             (-1, *plain.shape[-3:]) if x.ndim > 2 else (1, 1, *plain.shape)

@@ -14,6 +14,8 @@ from tabgrad.viz.layout import placed
 from tabgrad.viz.modules import ancestors
 
 _IDS = itertools.count(1)
+FRAMES = 40
+"""HTML of more steps than this has one drawing and a list of them: a drawing each would be too much to show."""
 
 
 class Step(NamedTuple):
@@ -90,17 +92,29 @@ class Steps(Drawing):
         return element(width, height, f"backward pass after step {k}", "".join(parts))
 
     def told(self, k: int) -> str:
-        """Tell what the k-th step does, from 1; 0 is before the first."""
+        """Tell what the k-th step does, from 1; 0 is before the first. Raises IndexError for others."""
+        if not 0 <= k <= len(self.steps):
+            raise IndexError(f"told: expected a step from 0 to {len(self.steps)}, got {k}")
         if not k:
             return "before the backward pass"
         step = self.steps[k - 1]
         comes = ", ".join(step.comes) or "nothing"
         if not step.hands:
             return f"{step.title}: {comes} is its gradient"
-        return f"{step.title}: {comes} comes, {' and '.join(step.hands)} goes on"
+        goes = "goes" if len(step.hands) == 1 else "go"
+        return f"{step.title}: {comes} comes in, {' and '.join(step.hands)} {goes} on"
 
     def html(self) -> str:
-        """Return all steps with a button for each; only styles choose which one is seen."""
+        """Return all steps with a button for each, or one drawing and a list where they are more than FRAMES.
+
+        Only styles choose which one is seen.
+        """
+        if len(self.steps) > FRAMES:
+            told = "".join(f"<li>{escape(self.told(k + 1))}</li>" for k in range(len(self.steps)))
+            return (
+                f'<div style="font-family:monospace"><div style="overflow:auto;max-height:480px">{self.svg()}'
+                f'</div><ol style="overflow:auto;max-height:240px">{told}</ol></div>'
+            )
         name = f"tg-steps-{next(_IDS)}"
         count = len(self.steps) + 1
         style = "".join(
@@ -139,7 +153,7 @@ def steps(loss: tg.Tensor, names: Any = None, values: bool = True) -> Steps:
     >>> x = tg.tensor(3.0, requires_grad=True, device="cpu")
     >>> passed = tg.viz.steps(x * x, names={"x": x})
     >>> [passed.told(k) for k in range(len(passed) + 1)]
-    ['before the backward pass', 'Mul: 1 comes, 3 and 3 goes on', 'x: 6 is its gradient']
+    ['before the backward pass', 'Mul: 1 comes in, 3 and 3 go on', 'x: 6 is its gradient']
     """
     if loss.grad_fn is None or loss.numel() != 1:
         raise ValueError(
@@ -153,7 +167,10 @@ def steps(loss: tg.Tensor, names: Any = None, values: bool = True) -> Steps:
     leaves = [(i, node.variable) for i, node in enumerate(order) if node.name() == "AccumulateGrad"]
     leaves = [(i, x) for i, x in leaves if x is not None]
     if not leaves:
-        raise ValueError("steps: nothing that this was computed from needs a gradient any more")
+        raise ValueError(
+            "steps: the leaves that this was computed from are gone, and nothing else could get a gradient; "
+            "keep the model, or the tensors that need gradients, in a variable"
+        )
     handles = [
         node.register_hook(_noting(notes, i))
         for i, node in enumerate(order)

@@ -8,15 +8,21 @@ from typing import Any
 MOST = 2_000_000  # characters of one value; the page takes no more
 
 
+class Undrawn(Exception):
+    """A method of a value that draws it has failed; the cause is its error."""
+
+
 def drawn(value: Any) -> tuple[str, str] | None:
-    """Return the form of a value ("html", "svg" or "png") and what it is, PNG as base64."""
+    """Return the form of a value ("html", "svg" or "png") and what it is, PNG as base64.
+
+    Raises Undrawn where a method of the value fails, ValueError where it is more than the page takes.
+    """
     if isinstance(value, type):
         return None
     if "matplotlib" in sys.modules and hasattr(value, "savefig"):
         return bounded("png", binascii.b2a_base64(figure(value), newline=False).decode())
     for name, form in (("_repr_html_", "html"), ("_repr_svg_", "svg"), ("_repr_png_", "png")):
-        method = getattr(value, name, None)
-        made = method() if callable(method) else None
+        made = asked(value, name)
         if isinstance(made, tuple):  # with metadata
             made = made[0]
         if form == "png" and isinstance(made, bytes):
@@ -24,6 +30,15 @@ def drawn(value: Any) -> tuple[str, str] | None:
         if isinstance(made, str) and made:
             return bounded(form, made)
     return None
+
+
+def asked(value: Any, name: str) -> Any:
+    """Call a method if there is one; raises Undrawn where it fails."""
+    method = getattr(value, name, None)
+    try:
+        return method() if callable(method) else None
+    except Exception as error:
+        raise Undrawn from error
 
 
 def figure(value: Any) -> bytes:

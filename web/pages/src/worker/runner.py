@@ -157,18 +157,44 @@ def let_messages_in() -> None:
 
 
 class NumPyOnDemand:
-    """Loads NumPy's wheel when a program first imports it."""
+    """Loads NumPy's wheel when a program first imports it, and gives its random numbers the run's seed."""
+
+    def __init__(self) -> None:
+        self.loaded = False
+        self.seed: int | None = None
 
     def find_spec(
         self, name: str, path: Any = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Find numpy after loading it; everything else is left to others."""
-        if name != "numpy" or not can_run_sync():
+        """Find numpy after loading it, and its random numbers; everything else is left to others."""
+        if name == "numpy" and not self.loaded and can_run_sync():
+            run_sync(page.load_numpy())
+            self.loaded = True
+            importlib.invalidate_caches()
+            return importlib.machinery.PathFinder.find_spec(name, path, target)
+        if name != "numpy.random":
             return None
-        sys.meta_path.remove(self)
-        run_sync(page.load_numpy())
-        importlib.invalidate_caches()
-        return importlib.machinery.PathFinder.find_spec(name, path, target)
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = self.seeded(spec.loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+    def seeded(self, execute: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return what executes the module and then seeds its numbers."""
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            if self.seed is not None:
+                module.seed(self.seed)
+
+        return exec_module
+
+    def begin(self, seed: int | None) -> None:
+        """Take the seed of a run."""
+        self.seed = None if seed is None else seed % 2**32
+        known = sys.modules.get("numpy.random")
+        if known is not None and self.seed is not None:
+            known.seed(self.seed)
 
 
 class LibraryFirst:
@@ -194,13 +220,19 @@ class LibraryFirst:
 
 
 feed = Feed()
-sys.meta_path.append(NumPyOnDemand())
+numpy_on_demand = NumPyOnDemand()
+sys.meta_path.insert(0, numpy_on_demand)
 sys.meta_path.insert(0, LibraryFirst())
 
 
 def present(value: Any, place: str, text: Callable[[Any], str] = repr) -> None:
-    """Show a value on the page: drawn if it can be, otherwise as its text."""
-    made = display.drawn(value)
+    """Show a value on the page: drawn if it can be, else as its text, after the error if drawing failed."""
+    try:
+        made = display.drawn(value)
+    except display.Undrawn as error:
+        made = None
+        sys.stdout.flush()
+        print(explain(error.__cause__ or error, current.name), end="", file=sys.stderr)
     sys.stdout.flush()
     if made is not None:
         page.show(place, *made, type(value).__name__)
@@ -261,6 +293,7 @@ async def run(
     settings.restore()
     progress.set_sink(feed)
     tabgrad.set_default_device(device)
+    numpy_on_demand.begin(None if seed is None else int(seed))
     if seed is not None:
         tabgrad.manual_seed(int(seed))
         random.seed(int(seed))
