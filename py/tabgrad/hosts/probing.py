@@ -4,7 +4,8 @@ When a plan has run often, the questions that it asked (`lower/variants.py`) are
 one: each packet of the program is followed by at most one packet of a trial, which runs one variant beside the
 fixed one. The answers are kept for the adapter, and plans that would use another variant are lowered again. All
 trials of a session take at most SECONDS, waiting and compiling included, and one packet; what is left open is
-asked again in the next session. In a browser nothing waits: the answers are looked for at the next packet.
+asked again in the next session. In a browser nothing waits: the answers are looked for at the next packet. On a
+device without timers packets are timed from outside, each when the device has nothing else to do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tabgrad.hosts.commands import TIMERS, Fault
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.host import in_browser
 from tabgrad.hosts.renewal import outdate
-from tabgrad.hosts.trial import LONGEST, Trial, runs_for, seconds
+from tabgrad.hosts.trial import Answers, Trial
 from tabgrad.hosts.tuning import measures
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 SECONDS = 2.0
 """The most time of a session that trials take; no packet is begun after that."""
-FASTER = 0.95
-"""A variant is taken if it needs less than this part of the fixed one's time."""
 TIMEOUT = 10.0
 """Seconds after which an answer is no longer waited for."""
 
@@ -37,8 +36,8 @@ TIMEOUT = 10.0
 class Probe:
     """The trials of one device.
 
-    `waiting` are plans whose questions are still to be asked, `trial` is under way, `left` are its variants
-    that have not run, and `tokens` the answers that are due, `told` once they are there.
+    `waiting` are plans whose questions are still to be asked. `trial` is under way, and `script` writes its
+    packets. `tokens` are the answers that are due, `told` what came back.
     """
 
     def __init__(self, backend: DeviceBackend) -> None:
@@ -47,16 +46,16 @@ class Probe:
         self.encoder = Encoder(4096)
         self.waiting: list[Stored] = []
         self.trial: Trial | None = None
-        self.left: list[str] = []
-        self.name = ""
-        self.runs = 0
+        self.script: Any = None
         self.tokens: list[int] = []
         self.told: list[bytes] | None = None
+        self.elapsed = 0.0
         self.task: Any = None
         self.spent = 0.0
         self.failed = False
         self.packets: set[int] = set()
-        self.over = TIMERS not in self.host.hello.features or not backend.dialect.templates
+        self.timers = TIMERS in self.host.hello.features
+        self.over = not backend.dialect.templates
         self.busy = False
 
     def notice(self, stored: Stored) -> None:
@@ -86,18 +85,17 @@ class Probe:
 
     # -- trials ------------------------------------------------------------------------------------
 
-    def go_on(self) -> None:
-        """Begin a trial, or its next variant."""
+    def go_on(self, answers: Answers = None) -> None:
+        """Begin a trial, or send its next packet."""
         if self.trial is None:
             self.begin()
-        elif self.left and self.spent < SECONDS:
-            self.name = self.left.pop(0)
-            tokens = self.trial.one(self.encoder, self.name, self.runs)
-            if tokens:
-                self.send(tokens)
-            else:
-                self.encoder.reset()
-        else:
+            return
+        try:
+            if self.spent >= SECONDS:
+                raise StopIteration
+            self.send(self.script.send(answers))
+        except StopIteration:
+            self.encoder.reset()
             self.decide()
 
     def begin(self) -> None:
@@ -114,12 +112,15 @@ class Probe:
             if raw is None or not open_:
                 self.waiting.pop(0)
                 continue
-            trial = Trial(self.backend, open_[0], asked[open_[0]], raw, self.number)
+            question = open_[0]
+            trial = Trial(self.backend, question, asked[question], raw, self.number, self.timers)
             if not trial.possible or not trial.names:
-                choices.skipped.add(open_[0])
+                choices.skipped.add(question)
                 continue
-            self.trial, self.left, self.name, self.runs = trial, trial.names, "", 2
-            self.send(trial.begin(self.encoder, self.runs))
+            self.trial, self.script = trial, trial.conduct(self.encoder)
+            # if this is the end of the program, or of the device, the question is not asked again
+            kept_answers.keep(self.host, {**choices.answers, question: trial.fixed})
+            self.send(next(self.script))
             return
 
     def number(self) -> int:
@@ -133,23 +134,39 @@ class Probe:
         assert trial is not None
         trial.end(self.encoder)
         self.send([])
-        whole = not self.left
-        best = min(trial.measured, key=lambda m: m.ratio, default=None)
-        faster = best is not None and best.ratio < FASTER
-        if not faster and (not whole or trial.question in self.backend.choices.skipped):
-            # the time is over, or a run takes too long: the question stays open
+        best = trial.best()
+        if trial.whole:
+            answer = trial.fixed if best is None else best.name
+        else:
+            # the time is over, or a run takes too long: the question stays open for the next session
             self.backend.choices.skipped.add(trial.question)
-            return
-        answer = best.name if faster and best is not None else trial.fixed
-        self.backend.choices.answers[trial.question] = answer
+            answer = ""
+        if answer:
+            self.backend.choices.answers[trial.question] = answer
+            outdate(self.backend, trial.question, answer)
         kept_answers.keep(self.host, self.backend.choices.answers)
-        outdate(self.backend, trial.question, answer)
 
     # -- packets -----------------------------------------------------------------------------------
 
     def send(self, tokens: list[int]) -> None:
-        """Send the packet of a trial."""
+        """Send the packet of a trial, and see to its answers: in a browser later, elsewhere now."""
         self.tokens, self.told, self.failed = tokens, None, False
+        if tokens and in_browser():
+            import asyncio
+
+            if self.timers:
+                self.submit()
+            self.task = asyncio.ensure_future(self.receive(tokens))
+            return
+        if tokens and not self.timers:
+            self.host.synchronize(TIMEOUT)
+        start = time.perf_counter()
+        self.submit()
+        if tokens:
+            self.told, self.elapsed = self.read(), time.perf_counter() - start
+
+    def submit(self) -> None:
+        """Hand the packet to the host."""
         try:
             self.packets.add(self.host.packets + 1)
             self.host.submit(*self.encoder.finish())
@@ -158,13 +175,6 @@ class Probe:
         if self.host.stopped >= 0:
             self.failed = True
         self.backend.sender.put_aside(self.host.faults())
-        if tokens and in_browser():
-            import asyncio
-
-            self.task = asyncio.ensure_future(self.receive(tokens))
-        elif tokens:
-            self.told = self.read()
-            self.collect()
 
     def own(self, faults: Sequence[Fault]) -> list[Fault]:
         """Take the faults of trials from these; return the others."""
@@ -178,42 +188,32 @@ class Probe:
         return others
 
     async def receive(self, tokens: list[int]) -> None:
-        """Wait for answers without blocking."""
-        told, start = [], time.perf_counter()
+        """Wait for answers without blocking; without timers, first for what the program has sent."""
+        told: list[bytes] = []
+        began = start = time.perf_counter()
         try:
+            if not self.timers:
+                await self.host.synchronize_async(TIMEOUT)
+                start = time.perf_counter()
+                self.submit()
             for token in tokens:
                 told.append(await self.host.read_async(token, TIMEOUT))
+                if len(told) == 1:
+                    self.elapsed = time.perf_counter() - start
         except HostError:
             self.failed = True
         if tokens is self.tokens:
             self.told = told
-            self.spent += time.perf_counter() - start
+            self.spent += time.perf_counter() - began
 
     def collect(self) -> None:
-        """Take the answers to a packet, if they are there."""
+        """Take the answers to a packet, if they are there, and go on with the trial."""
         if self.told is None:
             return
         self.backend.sender.put_aside(self.host.faults())
-        trial, told = self.trial, self.told
-        tokens, self.tokens, self.told = self.tokens, [], None
-        assert trial is not None
-        if not self.failed and len(told) == len(tokens):
-            self.noted(trial, told)
-        elif not self.name:
-            # the fixed variant itself could not run here: perhaps there is too little memory
-            self.backend.choices.skipped.add(trial.question)
-            self.left = []
-
-    def noted(self, trial: Trial, told: list[bytes]) -> None:
-        """Note the times of a variant."""
-        if self.name:
-            trial.note(self.name, told)
-            return
-        once = seconds(told[0], len(trial.plans[trial.fixed].kernels))
-        self.runs = runs_for(once)
-        if once > LONGEST:
-            self.left = []
-            self.backend.choices.skipped.add(trial.question)
+        told, tokens, self.tokens, self.told = self.told, self.tokens, [], None
+        whole = not self.failed and len(told) == len(tokens)
+        self.go_on((told, self.elapsed) if whole else None)
 
     def read(self) -> list[bytes]:
         """Wait for answers: what it takes counts."""
@@ -230,7 +230,7 @@ class Probe:
 
     def stop(self) -> None:
         """Give up all trials of this session."""
-        self.over, self.trial, self.tokens, self.waiting = True, None, [], []
+        self.over, self.trial, self.script, self.tokens, self.waiting = True, None, None, [], []
         self.encoder.reset()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,14 @@ MOST_BYTES = 256 << 20
 """The most bytes of buffers of a trial."""
 MOST_NODES = 24
 """The most element-wise ops that a stand-in has before its op."""
+FASTER = 0.95
+"""A variant is taken if it needs less than this part of the fixed one's time."""
 LONGEST = 0.1
 """The most seconds that one run of the fixed variant may take: a packet then takes 0.4 of the device's time."""
 ENOUGH = 0.004
 """How many seconds of runs are measured of each variant, one run at least and at most MOST_RUNS."""
+ENOUGH_BY_WALL = 0.03
+"""The same without timers, where a packet itself takes a few milliseconds."""
 MOST_RUNS = 20
 """The most runs of a variant in one packet."""
 PATTERN = 1 << 14
@@ -85,22 +89,31 @@ class Measured:
         return self.seconds / self.beside if self.beside > 0 else math.inf
 
 
-class Trial:
-    """The trial of one question. `packets` gives each packet, and is sent the bytes of the answers to it.
+Answers = tuple[Sequence[bytes], float] | None
+"""What comes back of a packet: the bytes of each token, and the seconds that took; None if it failed."""
 
-    `number` makes new ids of buffers, pipelines and lists.
+
+class Trial:
+    """The trial of one question. `number` makes new ids of buffers, pipelines and lists.
+
+    `name` is the variant that runs, "" while the fixed one is measured alone; `whole` says that all have run.
+    Without `timers` on the device the seconds of whole packets are compared.
     """
 
     def __init__(
         self, backend: DeviceBackend, question: str, asked: Asked, raw: Sequence[RawNode],
-        number: Callable[[], int],
+        number: Callable[[], int], timers: bool = True,
     ) -> None:  # fmt: skip
         self.backend, self.question, self.number = backend, question, number
+        self.timers = timers
+        self.name = ""
+        self.whole = False
+        self.names: list[str] = []
+        self.own: list[int] = []
         self.plans: dict[str, Plan] = {}
         self.fixed = ""
         self.buffers: list[int] = []
-        self.slots: list[int] = []
-        self.lists: list[int] = []
+        self.lists: dict[tuple[str, int], int] = {}
         self.pipelines: dict[Any, int] = {}
         self.measured: list[Measured] = []
         for program in stand_ins(raw, asked.origin):
@@ -137,41 +150,97 @@ class Trial:
 
     # -- packets -----------------------------------------------------------------------------------
 
-    def begin(self, e: Encoder, runs: int) -> list[int]:
-        """Write the packet that makes the buffers and runs the fixed variant; return its tokens."""
+    def conduct(self, e: Encoder) -> Generator[list[int], Answers, None]:
+        """Write the packets of the trial one by one; yield the tokens of each, and take the answers."""
+        first = self.begin(e)
+        answers = yield self.run(e, *first, 2)
+        if answers is not None and not self.timers:
+            # the first packet has compiled
+            answers = yield self.run(e, *first, 2)
+        once = math.inf if answers is None else self.seconds(answers, self.fixed, 2)
+        if once > LONGEST:
+            return
+        runs = runs_for(once, ENOUGH if self.timers else ENOUGH_BY_WALL)
+        for name in self.names:
+            yield from self.compare(e, first, name, runs)
+        best = self.best()
+        if best is not None:
+            # once more: something else may have run beside the fixed variant
+            yield from self.compare(e, first, best.name, runs)
+        self.whole = True
+
+    def best(self) -> Measured | None:
+        """Return the variant that was faster than the fixed one whenever it ran, and most so, if any."""
+        worst: dict[str, Measured] = {}
+        for m in self.measured:
+            if m.name not in worst or worst[m.name].ratio < m.ratio:
+                worst[m.name] = m
+        best = min(worst.values(), key=lambda m: m.ratio, default=None)
+        return best if best is not None and best.ratio < FASTER else None
+
+    def compare(
+        self, e: Encoder, first: tuple[str, list[int]], name: str, runs: int
+    ) -> Generator[list[int], Answers, None]:
+        """Let a variant run beside the fixed one, and note their times."""
+        self.name, second = name, self.variant(e, name)
+        if second is None:
+            return
+        tokens = [*self.run(e, *first, runs), *self.run(e, *second, runs)]
+        answers = yield [*tokens, *self.reads(e, first, second)]
+        if answers is None:
+            return
+        told, took = answers
+        both = (told[1:2], took), (told[:1], took)
+        if not self.timers:
+            beside = yield self.run(e, *first, runs)
+            again = yield self.run(e, *second, runs)
+            if beside is None or again is None:
+                return
+            both = again, beside
+        self.note(told[2:], both, runs)
+
+    def begin(self, e: Encoder) -> tuple[str, list[int]]:
+        """Make the buffers; return the fixed variant and its slots."""
         plan = self.plans[self.fixed]
         for nbytes in plan.nbytes:
             self.buffers.append(self.number())
             e.alloc(self.buffers[-1], nbytes)
-        self.slots = self.buffers[:]
         leaves = [spec for op, _, _, spec in self.program if op is None]
+        width = self.backend.dialect.stored_bytes
         for spec, buffer, nbytes in zip(leaves, self.buffers, plan.nbytes, strict=False):
-            fill(
-                e,
-                buffer,
-                nbytes,
-                pattern(spec.dtype, self.backend.dialect.stored_bytes(spec.dtype)),
-            )
-        return [self.timed(e, plan, runs, self.slots)]
+            fill(e, buffer, nbytes, pattern(spec.dtype, width(spec.dtype)))
+        return self.fixed, self.buffers
 
-    def one(self, e: Encoder, name: str, runs: int) -> list[int]:
-        """Write the packet that runs the fixed variant and another; return its tokens."""
-        fixed = self.plans[self.fixed]
-        plan = self.plans.get(name) or self.lowered(self.program, name)
+    def variant(self, e: Encoder, name: str) -> tuple[str, list[int]] | None:
+        """Lower a variant, with buffers of its own in place of those of the last one; return its slots."""
+        plan = self.lowered(self.program, name)
         if plan.asked[self.question].taken != name or not self.can_run(plan):
-            return []
+            return None
         self.plans[name] = plan
-        result = plan.outputs[0][0]
-        slots = self.buffers[: plan.inputs]
-        for nbytes in plan.nbytes[plan.inputs :]:
-            slots.append(self.number())
-            self.buffers.append(slots[-1])
-            e.alloc(slots[-1], nbytes)
-        tokens = [self.timed(e, fixed, runs, self.slots), self.timed(e, plan, runs, slots)]
-        for buffer in (self.slots[fixed.outputs[0][0]], slots[result]):
+        if self.own:
+            e.free(self.own)
+        self.own = [self.number() for _ in plan.nbytes[plan.inputs :]]
+        for buffer, nbytes in zip(self.own, plan.nbytes[plan.inputs :], strict=True):
+            e.alloc(buffer, nbytes)
+        return name, [*self.buffers[: plan.inputs], *self.own]
+
+    def run(self, e: Encoder, name: str, slots: Sequence[int], runs: int) -> list[int]:
+        """Let a variant run some times; return the token of the answer: the times, if there are timers."""
+        plan, token = self.plans[name], self.number()
+        if self.timers:
+            e.timed_replay(token, self.stored(e, name, runs), slots)
+        else:
+            e.replay(self.stored(e, name, runs), slots)
+            e.read(token, slots[plan.outputs[0][0]], 0, 4)
+        return [token]
+
+    def reads(self, e: Encoder, *both: tuple[str, list[int]]) -> list[int]:
+        """Read parts of both results; return the tokens."""
+        tokens = []
+        for name, slots in both:
             for at, nbytes in self.places():
                 tokens.append(self.number())
-                e.read(tokens[-1], buffer, at, nbytes)
+                e.read(tokens[-1], slots[self.plans[name].outputs[0][0]], at, nbytes)
         return tokens
 
     def places(self) -> list[tuple[int, int]]:
@@ -182,9 +251,11 @@ class Trial:
         starts = {(total - nbytes) * k // 3 & -16 for k in range(3)} | {total - nbytes & -4}
         return [(at, nbytes) for at in sorted(starts)]
 
-    def timed(self, e: Encoder, plan: Plan, runs: int, slots: Sequence[int]) -> int:
-        """Add a timed list of so many runs of a plan, after its new pipelines; return its token."""
-        numbers = []
+    def stored(self, e: Encoder, name: str, runs: int) -> int:
+        """Store a list of so many runs of a variant, after its new pipelines, unless that was done."""
+        if (name, runs) in self.lists:
+            return self.lists[name, runs]
+        plan, numbers = self.plans[name], []
         for kernel in plan.kernels:
             key = (kernel.source, kernel.bindings, kernel.overrides)
             if key not in self.pipelines:
@@ -195,32 +266,36 @@ class Trial:
                 )  # fmt: skip
             numbers.append(self.pipelines[key])
         values = [0.5 if k.__class__ is int and k >= 0 else -1 - k for k, _ in plan.uniforms]
-        stored = Stored(self.number(), plan, self.backend.reports)
-        self.lists.append(stored.id)
-        e.store(stored.id, len(plan.nbytes), stored.commands(numbers, values) * runs)
-        token = self.number()
-        e.timed_replay(token, stored.id, slots)
-        return token
+        made = Stored(self.number(), plan, self.backend.reports)
+        self.lists[name, runs] = made.id
+        e.store(made.id, len(plan.nbytes), made.commands(numbers, values) * runs)
+        return made.id
 
     def end(self, e: Encoder) -> None:
         """Write the packet that drops everything."""
         if self.lists:
-            e.drop(self.lists)
+            e.drop(list(self.lists.values()))
         if self.pipelines:
             e.drop_pipelines(list(self.pipelines.values()))
         if self.buffers:
-            e.free(self.buffers)
+            e.free([*self.buffers, *self.own])
 
     # -- answers -----------------------------------------------------------------------------------
 
-    def note(self, name: str, answers: Sequence[bytes]) -> None:
-        """Take the answers to the packet of `one`: the times of a variant that agrees with the fixed one."""
-        first, second, *parts = answers
+    def note(self, parts: Sequence[bytes], answers: tuple[Any, Any], runs: int) -> None:
+        """Note the times of a variant and of the fixed one, if parts of their results agree."""
         half = len(parts) // 2
         if all(self.agree(a, b) for a, b in zip(parts[:half], parts[half:], strict=True)):
-            beside = seconds(first, len(self.plans[self.fixed].kernels))
-            took = seconds(second, len(self.plans[name].kernels))
-            self.measured.append(Measured(name, took, beside))
+            took, beside = (
+                self.seconds(one, name, runs)
+                for one, name in zip(answers, (self.name, self.fixed), strict=True)
+            )
+            self.measured.append(Measured(self.name, took, beside))
+
+    def seconds(self, answers: tuple[Sequence[bytes], float], name: str, runs: int) -> float:
+        """Compute the seconds of one run: by timers, else a share of the packet's."""
+        told, elapsed = answers
+        return seconds(told[0], len(self.plans[name].kernels)) if self.timers else elapsed / runs
 
     def agree(self, a: bytes, b: bytes) -> bool:
         """Whether parts of two results are the same but for rounding."""
@@ -253,9 +328,9 @@ def seconds(answer: bytes, kernels: int) -> float:
     return 1e-9 * sum(rest) / len(rest)
 
 
-def runs_for(once: float) -> int:
+def runs_for(once: float, enough: float) -> int:
     """Choose how often a variant runs in a packet, given the seconds of one run of the fixed one."""
-    return 1 + max(1, min(MOST_RUNS, math.ceil(ENOUGH / max(once, 1e-6))))
+    return 1 + max(1, min(MOST_RUNS, math.ceil(enough / max(once, 1e-6))))
 
 
 def pattern(dtype: dt.DType, width: int) -> bytes:

@@ -15,7 +15,7 @@ def clock(probe, fast):
         data = await real(token, timeout)
         if token not in probe.tokens[:2]:
             return data
-        name = probe.name if token in probe.tokens[1:2] else ""
+        name = probe.trial.name if token in probe.tokens[1:2] else ""
         timed.append(name)
         each = 1000 if name == fast else 4000
         return array("Q", [t for k in range(len(data) // 16) for t in (0, each)]).tobytes()
