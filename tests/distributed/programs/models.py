@@ -6,6 +6,7 @@ import copy
 import pickle
 import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 from tabgrad.distributed.optim import ZeroRedundancyOptimizer
@@ -249,6 +250,16 @@ def check_join() -> None:
         other.step()
     for p, q in zip(net.parameters(), alone.parameters(), strict=True):
         close(p, q, "join")
+    # buffers are given in each step, whatever a process did before it had no more batches
+    normed = DistributedDataParallel(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)))
+    with normed.join():
+        for step in range(counts[RANK]):
+            with nullcontext() if step % 2 else normed.no_sync():
+                normed(data(10 * RANK + step)).square().mean().backward()
+    found: list[object] = [None] * SIZE
+    mean = normed.module[1].running_mean.tolist()
+    dist.all_gather_object(found, [mean, normed.module[0].weight.tolist()])
+    assert all(x == found[0] for x in found)
     with pytest.raises(RuntimeError, match="exhausted inputs"):  # noqa: PT012
         with net.join(throw_on_early_termination=True):
             for step in range(counts[RANK]):

@@ -180,8 +180,9 @@ class DistributedDataParallel(Module, Joinable):
 
         One does after a forward whose gradients are averaged, in evaluation too.
         """
+        # within join those that have no more batches must know it without a forward of their own
         return (
-            self.require_forward_param_sync
+            (self.require_forward_param_sync or self._join_config.enable)
             and self.broadcast_buffers
             and any(True for _ in self.module.buffers())
         )
