@@ -1,8 +1,10 @@
 """Pipelines of a wgpu-py device, and command lists stored with them."""
 
+import os
 from array import array
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Thread
 from typing import Any, NamedTuple
@@ -42,6 +44,8 @@ class Compiled:
         return self.command.source, self.command.bindings, self.command.overrides
 
 
+THREADS = min(4, os.cpu_count() or 1)
+"""How many threads compile the pipelines of a packet. Errors of wgpu are those of the thread that calls."""
 EARLY = 256
 """How many pipelines that were compiled in the background wait to be asked for."""
 
@@ -75,15 +79,27 @@ class Pipelines:
 
     @interruptible
     def compile_ahead(self, commands: Sequence[Command]) -> None:
-        """Compile the pipelines of a packet in advance: this is slow, and may be interrupted safely."""
+        """Compile the pipelines of a packet in advance, in several threads: this is slow, and may be
+        interrupted safely."""
+        missing: dict[tuple[object, ...], tuple[Pipeline, Layout]] = {}
         for command in commands:
             if isinstance(command, Pipeline):
-                # `add` reports the error
                 with suppress(wgpu.GPUError):
                     layout = self._layout(command.bindings)
                     key = Compiled(command).key
                     if key not in self._shared:
-                        self._shared[key] = (self._compiled(command, layout, key), [])
+                        missing[key] = command, layout
+        if not missing:
+            return
+        with ThreadPoolExecutor(min(THREADS, len(missing))) as pool:
+            made = {
+                key: pool.submit(self._compiled, command, layout, key)
+                for key, (command, layout) in missing.items()
+            }
+        for key, found in made.items():
+            # `add` reports the error
+            with suppress(wgpu.GPUError):
+                self._shared[key] = (found.result(), [])
 
     def compile_soon(self, command: Pipeline) -> None:
         """Compile a pipeline in a thread; `add` finds it if it is there by then."""
