@@ -209,7 +209,53 @@ def test_what_ends_the_program_is_not_tried_again(
     assert backend.probe.over
     fixed = next(iter(backend.plans.values())).plan.asked[QUESTION].names()[0]
     assert kept_answers.load(backend.host) == {QUESTION: fixed}
+    assert set(backend.host._buffers) >= set(backend.probe.given_up.buffers)
+    gone = backend.probe.given_up.buffers
     run(x, y, want, 2)
+    assert not set(backend.host._buffers) & set(gone)
+
+
+@pytest.mark.one_host("wgpu")
+def test_a_trial_leaves_nothing_behind(
+    backend: Any, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it went well, or the device had no room for it."""
+    x, y, want = operands(device)
+    run(x, y, want, 1)
+    host = backend.host
+    real = Trial.can_run
+    for room in (True, False):
+        backend.plans.clear()
+        backend.known, backend.probe = Choices(), None
+        if not room:
+            # a buffer that no device has
+            def can_run(self: Any, plan: Any) -> bool:
+                plan.nbytes[-1] = (1 << 32) - 4
+                return real(self, plan) or True
+
+            monkeypatch.setattr(Trial, "can_run", can_run)
+        made = host._buffers.keys(), host._lists.keys(), host._pipelines.by_id.keys()
+        run(x, y, want, HOT + 12)
+        assert backend.probe.trial is None
+        assert (QUESTION in backend.choices.answers) == room
+        assert all(number < probing.FAR for keys in made for number in keys)
+
+
+def test_answers_that_come_with_the_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from tabgrad.hosts import known_adapters
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(known_adapters, "KNOWN", {"gen-9": {"a": "1", "b": "2"}})
+
+    class Host:
+        class hello:
+            adapter = Adapter(vendor="Acme", architecture="Gen-9")
+
+    assert kept_answers.load(Host()) == {"a": "1", "b": "2"}
+    kept_answers.keep(Host(), {"b": "3"})
+    assert kept_answers.load(Host()) == {"a": "1", "b": "3"}
 
 
 @pytest.mark.one_host("wgpu")

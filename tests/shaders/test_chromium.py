@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tabgrad.lower import library, tiles
+from tabgrad.lower import library, shared_tiles, tiles
+from tabgrad.lower.dims import FIXED
 from tests.shaders import page as chromium_page, test_lib
 
 pytestmark = pytest.mark.one_host("browser")
@@ -44,6 +45,40 @@ def test_fitted_products_compile(page: chromium_page.Page, name: str, quad: bool
         blocks = {"dims": dims, "tile": tile}
         source = library.kernel(name).with_blocks(blocks)
         assert chromium_page.compile_messages(page, source) == []
+
+
+WIDE = {
+    "lhs_row": "fn lhs_row(b: u32, i: u32) -> u32 { return (b * M + i) * K; }\n",
+    "lhs_step": "fn lhs_step(b: u32, k: u32) -> u32 { return k; }\n",
+    "load_lhs": "fn load_lhs_four(row: u32, step: u32) -> vec4<elem> { return lhs[(row + step) / 4u]; }\n",
+    "rhs_column": "fn rhs_column(b: u32, j: u32) -> u32 { return b * K * N + j; }\n",
+    "rhs_step": "fn rhs_step(b: u32, k: u32) -> u32 { return k * N; }\n",
+    "load_rhs": "fn load_rhs_four(k: u32, column: u32) -> vec4<elem> { return rhs[(k + column) / 4u]; }\n",
+}
+"""Loads of four elements of operands that are not turned."""
+
+
+def test_each_tile_of_workgroup_memory_compiles(page: chromium_page.Page) -> None:
+    """With one buffer of steps and with two, at a k that no tile divides."""
+    bindings = (
+        library.kernel("matmul")
+        .blocks["bindings"]
+        .replace("read> lhs: array<elem>", "read> lhs: array<vec4<elem>>")
+    )
+    blocks = {
+        "dims": "const BATCH = 2u; const M = 36u; const N = 68u; const K = 20u;\n",
+        "bindings": bindings.replace("read> rhs: array<elem>", "read> rhs: array<vec4<elem>>"),
+        "load_lhs": WIDE["lhs_row"] + WIDE["lhs_step"] + WIDE["load_lhs"],
+        "load_rhs": WIDE["rhs_column"] + WIDE["rhs_step"] + WIDE["load_rhs"],
+    }
+    lies = shared_tiles.Vectors("inner", "across")
+    for one in shared_tiles.TILES:
+        for tile in (one, shared_tiles.twice(one)):
+            if tile.nbytes <= shared_tiles.MEMORY:
+                sizes = (2, 36, 68, 20)
+                text, _ = tiles.written(tile, sizes, frozenset(("lhs", "rhs")), FIXED, lies)
+                source = library.kernel("matmul").with_blocks({**blocks, "tile": text})
+                assert chromium_page.compile_messages(page, source) == [], str(tile)
 
 
 @pytest.mark.parametrize("name", [n for n in test_lib.REFERENCED if test_lib.parameters(n)[0]])

@@ -53,10 +53,12 @@ class Probe:
         self.task: Any = None
         self.spent = 0.0
         self.failed = False
+        self.failures = 0
         self.packets: set[int] = set()
         self.timers = TIMERS in self.host.hello.features
         self.over = not backend.dialect.templates
         self.busy = False
+        self.given_up: Trial | None = None
 
     def notice(self, stored: Stored) -> None:
         """Note that a plan runs often."""
@@ -65,6 +67,9 @@ class Probe:
 
     def step(self) -> None:
         """Do the next part of the trials; called when a packet of the program has been sent."""
+        if self.given_up is not None and not self.host.lost:
+            trial, self.given_up, self.failures = self.given_up, None, 1
+            self.drop(trial)
         if self.over or self.busy or not measures(self.backend.limits.software):
             return
         self.busy, start = True, time.perf_counter()
@@ -132,8 +137,7 @@ class Probe:
         """End a trial: its best variant is the answer if it is faster than the fixed one."""
         trial, self.trial = self.trial, None
         assert trial is not None
-        trial.end(self.encoder)
-        self.send([])
+        self.drop(trial)
         best = trial.best()
         if trial.whole:
             answer = trial.fixed if best is None else best.name
@@ -145,6 +149,16 @@ class Probe:
             self.backend.choices.answers[trial.question] = answer
             outdate(self.backend, trial.question, answer)
         kept_answers.keep(self.host, self.backend.choices.answers)
+
+    def drop(self, trial: Trial) -> None:
+        """Drop what a trial has made. After a failure some of it may not exist: each is dropped by itself."""
+        for write in trial.ends():
+            write(self.encoder)
+            if self.failures:
+                self.submit()
+        if not self.failures and self.encoder.commands:
+            self.submit()
+        self.failures = 0
 
     # -- packets -----------------------------------------------------------------------------------
 
@@ -213,6 +227,7 @@ class Probe:
         self.backend.sender.put_aside(self.host.faults())
         told, tokens, self.tokens, self.told = self.told, self.tokens, [], None
         whole = not self.failed and len(told) == len(tokens)
+        self.failures += not whole
         self.go_on((told, self.elapsed) if whole else None)
 
     def read(self) -> list[bytes]:
@@ -229,7 +244,8 @@ class Probe:
         return told
 
     def stop(self) -> None:
-        """Give up all trials of this session."""
+        """Give up all trials of this session; what they have made is dropped later."""
+        self.given_up = self.trial
         self.over, self.trial, self.script, self.tokens, self.waiting = True, None, None, [], []
         self.encoder.reset()
 

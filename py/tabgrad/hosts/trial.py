@@ -12,6 +12,7 @@ import struct
 from array import array
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
@@ -271,14 +272,13 @@ class Trial:
         e.store(made.id, len(plan.nbytes), made.commands(numbers, values) * runs)
         return made.id
 
-    def end(self, e: Encoder) -> None:
-        """Write the packet that drops everything."""
-        if self.lists:
-            e.drop(list(self.lists.values()))
-        if self.pipelines:
-            e.drop_pipelines(list(self.pipelines.values()))
-        if self.buffers:
-            e.free([*self.buffers, *self.own])
+    def ends(self) -> list[Callable[[Encoder], None]]:
+        """Return what writes the commands that drop everything."""
+        lists, pipelines = list(self.lists.values()), list(self.pipelines.values())
+        out: list[Callable[[Encoder], None]] = []
+        out += [lambda e: e.drop(lists)] if lists else []
+        out += [lambda e: e.drop_pipelines(pipelines)] if pipelines else []
+        return out + [partial(Encoder.free, buffers=[i]) for i in (*self.buffers, *self.own)]
 
     # -- answers -----------------------------------------------------------------------------------
 
