@@ -56,21 +56,41 @@ fn quarter_turns_large(x: f32) -> vec2f {
   return vec2f(select(magnitude, -magnitude, flip), f32(select(quadrant, 4u - quadrant, sign_bit(x)) & 3u));
 }
 
-//! quarter_turns: (angle, quadrant) with x = quadrant * pi/2 + angle modulo whole turns, |angle| <= pi/4.
+//! quarter_turns_near: (angle, quadrant) with x = quadrant * pi/2 + angle modulo whole turns, |angle| <= pi/4,
+//! for |x| <= 8192.
 //! @error 2 ulp
 //! @internal
-fn quarter_turns(x: f32) -> vec2f {
+fn quarter_turns_near(x: f32) -> vec2f {
   let n = nearest_i32(clamp(x, -8192.0, 8192.0) * 0.6366197723675814);
   // pi/2 in parts of 11 bits. The products are made in integers, where they are exact and
   // compilers that may reassociate cannot add the parts back together.
   var r = fma(f32(n * 201), -0.0078125, x);
   r = fma(f32(n * 2029), -2.384185791015625e-07, r);
   r = fma(f32(n * 1297), -5.820766091346741e-11, r);
-  var turns = vec2f(fma(f32(n), -2.5633440682570896e-12, r), f32(n & 3));
+  return vec2f(fma(f32(n), -2.5633440682570896e-12, r), f32(n & 3));
+}
+
+//! quarter_turns: the same for all finite x.
+//! @error 2 ulp
+//! @internal
+fn quarter_turns(x: f32) -> vec2f {
+  var turns = quarter_turns_near(x);
   if (abs(x) > 8192.0) {
     turns = quarter_turns_large(x);
   }
   return turns;
+}
+
+//! is_far_turn: whether quarter_turns_near does not serve x: it is large, infinite or NaN.
+//!
+//! Software adapters compute both sides of a branch. Printed maps call sin_near for several elements in a row,
+//! and go over them again with sin_f32 where one of them is far; cos and tan likewise.
+//! @domain x: -inf..inf
+//! @error exact
+//! @reference ~(np.abs(x) <= 8192)
+//! @internal
+fn is_far_turn(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x46000000u;
 }
 
 //! sin_reduced: sin(r) for |r| <= pi/4.
@@ -94,17 +114,51 @@ fn cos_reduced(r: f32) -> f32 {
   return fma(z * z, p, fma(z, -0.5, 1.0));
 }
 
+//! sin_turned: sin(x) from x reduced to a quarter turn; NaN for infinities.
+//! @error 3 ulp
+//! @internal
+fn sin_turned(x: f32, turn: vec2f) -> f32 {
+  let odd = turn.y == 1.0 || turn.y == 3.0;
+  let y = select(sin_reduced(turn.x), cos_reduced(turn.x), odd);
+  let signed = select(y, -y, turn.y >= 2.0);
+  return select(select(signed, x, x == 0.0), nan(), !is_finite(x));
+}
+
+//! sin_near: sin_f32 for |x| <= 8192.
+//! @domain x: -8192..8192
+//! @error 3 ulp
+//! @reference np.sin(x)
+//! @internal
+fn sin_near(x: f32) -> f32 {
+  return sin_turned(x, quarter_turns_near(x));
+}
+
 //! sin_f32: with exact reduction of arguments of any size, where WGSL promises sin() only on [-pi, pi]
 //! and to 2^-11 absolute; NaN for infinities.
 //! @domain x: -3.4e38..3.4e38
 //! @error 3 ulp
 //! @reference np.sin(x)
 fn sin_f32(x: f32) -> f32 {
-  let turn = quarter_turns(x);
+  return sin_turned(x, quarter_turns(x));
+}
+
+//! cos_turned: cos(x) from x reduced to a quarter turn; NaN for infinities.
+//! @error 3 ulp
+//! @internal
+fn cos_turned(x: f32, turn: vec2f) -> f32 {
   let odd = turn.y == 1.0 || turn.y == 3.0;
-  let y = select(sin_reduced(turn.x), cos_reduced(turn.x), odd);
-  let signed = select(y, -y, turn.y >= 2.0);
-  return select(select(signed, x, x == 0.0), nan(), !is_finite(x));
+  let y = select(cos_reduced(turn.x), sin_reduced(turn.x), odd);
+  let signed = select(y, -y, turn.y == 1.0 || turn.y == 2.0);
+  return select(signed, nan(), !is_finite(x));
+}
+
+//! cos_near: cos_f32 for |x| <= 8192.
+//! @domain x: -8192..8192
+//! @error 3 ulp
+//! @reference np.cos(x)
+//! @internal
+fn cos_near(x: f32) -> f32 {
+  return cos_turned(x, quarter_turns_near(x));
 }
 
 //! cos_f32: with exact reduction of arguments of any size; NaN for infinities.
@@ -112,11 +166,27 @@ fn sin_f32(x: f32) -> f32 {
 //! @error 3 ulp
 //! @reference np.cos(x)
 fn cos_f32(x: f32) -> f32 {
-  let turn = quarter_turns(x);
+  return cos_turned(x, quarter_turns(x));
+}
+
+//! tan_turned: tan(x) from x reduced to a quarter turn; NaN for infinities.
+//! @error 6 ulp
+//! @internal
+fn tan_turned(x: f32, turn: vec2f) -> f32 {
   let odd = turn.y == 1.0 || turn.y == 3.0;
-  let y = select(cos_reduced(turn.x), sin_reduced(turn.x), odd);
-  let signed = select(y, -y, turn.y == 1.0 || turn.y == 2.0);
-  return select(signed, nan(), !is_finite(x));
+  let s = sin_reduced(turn.x);
+  let c = cos_reduced(turn.x);
+  let y = select(s, -c, odd) / select(c, s, odd);
+  return select(select(y, x, x == 0.0), nan(), !is_finite(x));
+}
+
+//! tan_near: tan_f32 for |x| <= 8192.
+//! @domain x: -8192..8192
+//! @error 6 ulp
+//! @reference np.tan(x)
+//! @internal
+fn tan_near(x: f32) -> f32 {
+  return tan_turned(x, quarter_turns_near(x));
 }
 
 //! tan_f32: with exact reduction of arguments of any size; NaN for infinities.
@@ -124,12 +194,7 @@ fn cos_f32(x: f32) -> f32 {
 //! @error 6 ulp
 //! @reference np.tan(x)
 fn tan_f32(x: f32) -> f32 {
-  let turn = quarter_turns(x);
-  let odd = turn.y == 1.0 || turn.y == 3.0;
-  let s = sin_reduced(turn.x);
-  let c = cos_reduced(turn.x);
-  let y = select(s, -c, odd) / select(c, s, odd);
-  return select(select(y, x, x == 0.0), nan(), !is_finite(x));
+  return tan_turned(x, quarter_turns(x));
 }
 
 //! atan_unit: atan(t) for 0 <= t <= 1.

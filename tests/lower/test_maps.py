@@ -47,3 +47,34 @@ def test_large_maps_have_fewer_threads() -> None:
     device.backend.limits.software = False
     (kernel,) = tg.compiler.explain(x + x).kernels
     assert kernel.grid == (16384, 1, 1)
+
+
+@pytest.mark.every_host
+@grouped("count", (140000, 262144, 500001), sampled=1)
+def test_large_arguments_of_periodic_functions(count: int, device: tg.device) -> None:
+    """A thread goes over its elements again where one is far from 0."""
+    data = np.linspace(-8192, 8192, count, dtype=np.float32)
+    data[:: count // 50] = np.float32(16367173) * np.float32(2) ** 72
+    data[7 :: count // 9] = -8193.5
+    data[[0, count - 1]] = np.inf, np.nan
+    x = tg.tensor(data, device=device)
+    with np.errstate(invalid="ignore"):
+        for name in ("sin", "cos", "tan"):
+            want = getattr(np, name)(data.astype(np.float64))
+            got = getattr(tg, name)(x).cpu().numpy()
+            close = np.isclose(got, want, rtol=1e-6, atol=2e-7, equal_nan=True)
+            assert close.all(), (name, data[~close][:5], got[~close][:5])
+    y = x.clone()
+    y.sin_()
+    assert np.array_equal(y.cpu().numpy(), tg.sin(x).cpu().numpy(), equal_nan=True)
+
+
+def test_the_long_way_is_left_out_of_loops_that_seldom_need_it() -> None:
+    device = recorder.device()
+    x, y = tg.rand(1 << 20, device=device), tg.rand(1000, device=device)
+    device.backend.flush()
+    (kernel,) = tg.compiler.explain((x * 2).sin()).kernels
+    assert kernel.source.count("= sin_near(") == 4
+    assert kernel.source.count("= sin_f32(") == 1
+    (kernel,) = tg.compiler.explain((y * 2).sin()).kernels
+    assert "sin_near" not in kernel.source

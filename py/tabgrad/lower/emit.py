@@ -73,6 +73,7 @@ class Emitter:
         self.checks = 0
         self.count, self.each = 0, 1
         self.written: list[tuple[int, Expr]] = []
+        self.read: set[int] = set()
         self.made: dict[str, tuple[Op, tuple[str, ...]]] = {}
         self.seen: dict[Node, None] = {}
 
@@ -252,6 +253,7 @@ class Emitter:
     def load(self, n: Node, index: Index, mode: str = "r") -> str:
         """Write the reading of element `index` of a stored node, mode "w" if this kernel has written it."""
         name, offset = self.buffer(n, mode)
+        self.read.add(self.places[n.id][0])
         return self.d.load(name, self.spot(n, index, offset), n.spec.dtype)
 
     def store(self, n: Node, index: Index, value: str) -> None:

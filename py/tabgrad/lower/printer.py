@@ -106,6 +106,7 @@ class KernelPrinter:
         share = repeat.Share(self.d, self.limits, count)
         e.open("", "g")
         emit()
+        share.twice = not e.checks and not any(slot in e.read for slot, _ in e.written)
         e.close(share.written)
         e.count, e.each = count, share.each
         return self.finish(e, share.grid, share.block)

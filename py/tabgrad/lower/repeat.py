@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from tabgrad.lower.dialect import U32, Dialect
+from tabgrad.lower.dialect import BOOL, U32, Dialect
 from tabgrad.lower.kernel import BLOCK, grid_of
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.tokens import Size
@@ -22,6 +22,11 @@ SPAN = 1024
 """The most elements of a workgroup: those of a long row would lie far apart in a transposed operand."""
 GROUPS = 64
 """Workgroups that are left where threads compute several elements: some for each of many cores."""
+REPEATS = 8
+"""The turns of a thread that goes the long way, if at all, once for all of them."""
+NEAR = 4
+"""The most copies of a short way."""
+RARE = re.compile(r"\b(sin|cos|tan)_f32\((\w+)\)")
 CALLS = re.compile(r"\w_[fc](?:32|64|128)\(")
 
 
@@ -67,52 +72,92 @@ def loop(
 
 class Share:
     """The part of a map over `count` elements that a thread of a software adapter computes: as many copies of
-    the lines as keep it busy, once they are known."""
+    the lines as keep it busy, once they are known.
+
+    Where a function has a long way for rare arguments, which such an adapter would go for each element, the
+    copies take the short way several times, and the thread then goes over its elements again if one was rare.
+    `twice` says that an element can be computed again.
+    """
 
     def __init__(self, d: Dialect, limits: Limits, count: int) -> None:
         self.d, self.limits, self.count = d, limits, count
-        self.copies, self.block = 1, BLOCK
+        self.copies, self.block, self.turns = 1, BLOCK, 1
+        self.twice = False
 
     @property
     def each(self) -> int:
         """The number of elements of a workgroup."""
-        return self.copies * self.block
+        return self.copies * self.turns * self.block
 
     @property
     def grid(self) -> tuple[int, int, int]:
         """The workgroups."""
         return grid_of(math.ceil(self.count / self.each))
 
-    def choose(self, lines: Sequence[str]) -> tuple[int, int]:
-        """Choose the copies, and the threads of a workgroup: many only where many workgroups are left."""
-        n = copies(self.limits, lines)
+    def choose(self, lines: Sequence[str], near: Sequence[str] | None) -> tuple[int, int, int]:
+        """Choose the copies, the threads of a workgroup, and the turns of the short way: many of each only
+        where many workgroups are left."""
+        turns = REPEATS if near is not None else 1
+        n = copies(self.limits, lines) if near is None else min(copies(self.limits, near), NEAR)
+        while turns > 1 and self.count < GROUPS * BLOCK * n * turns:
+            turns //= 2
+        if near is not None and turns < REPEATS // 2:
+            turns, n = 1, copies(self.limits, lines)
         while n > 1 and self.count < GROUPS * BLOCK * n:
             n //= 2
         wide = min(SPAN // n, 256, self.limits.threads)
-        return n, wide if self.count >= GROUPS * wide * n else BLOCK
+        return n, wide if self.count >= GROUPS * wide * n and turns == 1 else BLOCK, turns
 
     def written(self, lines: Sequence[str]) -> list[str]:
         """Write the statements of a thread, of which `lines` compute element `g`."""
         d, count = self.d, Size(self.count)
-        n, self.block = self.limits.decide("elements", lambda: self.choose(lines))
+        near = short_way(lines) if self.twice and d.name == "wgsl" else None
+        n, self.block, self.turns = self.limits.decide("elements", lambda: self.choose(lines, near))
         self.copies = n
-        across = self.grid[0]
-        group = d.group_x if self.grid[1] == 1 else f"({d.group_y} * {Size(across)} + {d.group_x})"
+        group = d.group_x
+        if self.grid[1] > 1:
+            group = f"({d.group_y} * {Size(self.grid[0])} + {group})"
         at = f"{group} * {self.block}u + {d.lane}"
-        first = "g" if n == 1 else "g_first"
+        if n * self.turns == 1:
+            return [d.let("g", U32, at), f"if (g >= {count}) {{ return; }}", *lines]
+        first = "g_first" if self.turns == 1 else "g_start"
         out = [
-            d.let(first, U32, at if n == 1 else f"({at}) * {n}u"),
+            d.let(first, U32, f"({at}) * {n * self.turns}u"),
             f"if ({first} >= {count}) {{ return; }}",
         ]
-        if n == 1:
-            return [*out, *lines]
-        uneven = self.count % n or self.limits.dynamic is not None
+        if self.turns > 1 and near is not None:
+            return [*out, *self._again(near, lines)]
         for k in range(n):
-            part = lines
-            if k and uneven:
-                part = [f"if (g < {count}) {{", *_inside(lines), "}"]
+            part = self._guarded(lines) if k else lines
             out += block(d, "g", f"g_first + {k}u" if k else "g_first", part)
         return out
+
+    def _again(self, near: Sequence[str], lines: Sequence[str]) -> list[str]:
+        d, n = self.d, self.copies
+        stop = f"g_start + {n * self.turns}u"
+        out = [d.var("far", BOOL, "false"), d.loop("g_first", "g_start", stop, f"{n}u")]
+        for k in range(n):
+            at = f"g_first + {k}u" if k else "g_first"
+            out += _inside(block(d, "g", at, self._guarded(near)))
+        whole = [d.loop("g", "g_start", stop, "1u"), *_inside(self._guarded(lines)), "}"]
+        return [*out, "}", "if (far) {", *_inside(whole), "}"]
+
+    def _guarded(self, lines: Sequence[str]) -> Sequence[str]:
+        """Write `lines` for elements that there are, where not all threads have equally many."""
+        if self.count % (self.copies * self.turns) or self.limits.dynamic is not None:
+            return [f"if (g < {Size(self.count)}) {{", *_inside(lines), "}"]
+        return lines
+
+
+def short_way(lines: Sequence[str]) -> list[str] | None:
+    """Write `lines` with the short way of each function, noting in `far` whether that serves; None if they call
+    no such function."""
+    out = []
+    for line in lines:
+        out.append(RARE.sub(r"\1_near(\2)", line))
+        indent = " " * (len(line) - len(line.lstrip()))
+        out += [f"{indent}far = far | is_far_turn({x});" for _, x in RARE.findall(line)]
+    return out if len(out) > len(lines) else None
 
 
 def block(d: Dialect, name: str, value: str, lines: Sequence[str]) -> list[str]:
