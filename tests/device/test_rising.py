@@ -95,3 +95,19 @@ def test_results_stay_the_same_bits(device: str) -> None:
         runs = [tg.tanh(a @ b).tolist() for _ in range(60)]
         assert all(y == first for y in runs)
         assert tg.compile(lambda a, b: tg.tanh(a @ b))(a, b).tolist() == first
+
+
+def test_kernels_come_a_few_at_a_time() -> None:
+    where = recorder.device()
+    counters = where.backend.counters
+    made = []
+    with where:
+        w = [tg.tensor([[0.5] * n] * 64) for n in (48, 64, 80, 96, 112)]
+        x = tg.tensor([[1.0] * 64] * 64)
+        for _ in range(FEW + 12):
+            before = counters.pipelines
+            sum((x @ v).sum() for v in w).item()
+            made.append(counters.pipelines - before)
+    assert max(made[1:]) == 2
+    assert sum(made[1:]) == 5
+    assert made[-3:] == [0, 0, 0]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tabgrad.core.dtype import HALVES
 from tabgrad.core.errors import DeviceLostError, WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.spec import Spec
 from tabgrad.hosts.storage import from_storage
+from tabgrad.lower.ir import FULL
 
 if TYPE_CHECKING:
     from tabgrad.hosts.device import Counters
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from tabgrad.hosts.sending import Sender
     from tabgrad.lower.dialect import Dialect
 
+MOST = 1 << 14
+"""The most elements of a constant that is written out instead of read."""
 TIMEOUT = 120.0
 """The longest a blocking read waits, in seconds."""
 
@@ -27,6 +32,17 @@ TIMEOUT = 120.0
 def lost_tensor(what: str) -> DeviceLostError:
     """Make the error for a tensor of a lost device, used in `what`."""
     return DeviceLostError(f"{what}: a tensor is of a device that was lost; make it anew")
+
+
+def filled(number: Any, spec: Spec) -> memoryview | None:
+    """Return the bytes of a constant; None where a device has to say what they are."""
+    dtype = spec.dtype
+    if not dtype.letter or dtype.is_complex or dtype in HALVES or spec.size > MOST:
+        return None
+    try:
+        return memoryview(struct.pack("=" + dtype.letter, number) * spec.size)
+    except (struct.error, OverflowError, TypeError):
+        return None
 
 
 class Answers:
@@ -79,8 +95,27 @@ class Answers:
         self.submit()
         return [token, *errors]
 
+    def at_hand(self, value: Value, spec: Spec) -> memoryview | None:
+        """Return the bytes of a value that is known without the device; None for any other.
+
+        These are constants, and small data as they were uploaded, while no kernel has an error to report.
+        """
+        graph, i = self.graph, value.id
+        if value.graph is not graph or self.host.lost or self.sender.lost or self.reports.waiting():
+            return None
+        op: Any = graph.op[i]
+        if op is None:
+            held = graph.aux[i]
+            return memoryview(held) if held.__class__ is bytes else None
+        while op is not None and op.family == "view" and not op.fills:
+            i = graph.srcs[i][0]
+            op = graph.op[i]
+        return filled(graph.aux[i], spec) if op is FULL else None
+
     def read(self, value: Value, spec: Spec) -> memoryview:
         """Return the bytes of `value`; blocks until they are there."""
+        if (held := self.at_hand(value, spec)) is not None:
+            return held
         if not self.host.can_block():
             raise WouldBlockError(
                 "reading a value of the GPU has to wait, and Python can't wait here: use "
@@ -95,8 +130,9 @@ class Answers:
 
     def begin_read(self, value: Value, spec: Spec) -> Callable[[], bytearray | memoryview]:
         """Submit what `value` needs and a copy of its bytes; the result, called once, waits for them."""
-        if not spec.size:
-            return lambda: memoryview(b"")
+        held = self.at_hand(value, spec) if spec.size else memoryview(b"")
+        if held is not None:
+            return lambda: held
         tokens = self.ask(value, spec)
 
         def finish() -> memoryview:
@@ -108,8 +144,9 @@ class Answers:
 
     async def read_async(self, value: Value, spec: Spec) -> memoryview:
         """Return the bytes of `value` without blocking."""
-        if not spec.size:
-            return memoryview(b"")
+        held = self.at_hand(value, spec) if spec.size else memoryview(b"")
+        if held is not None:
+            return held
         tokens = self.ask(value, spec)
         with self.awaited(tokens):
             data = [await self.host.read_async(t, TIMEOUT) for t in tokens]

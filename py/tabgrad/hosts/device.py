@@ -49,6 +49,8 @@ MAX_AHEAD = 32
 """How many packets may be in flight before the program waits for the device."""
 HOLD = 0.002
 """Seconds after a packet was sent during which further compiled calls share one packet."""
+HELD = 64
+"""The most bytes of a buffer whose uploaded data are kept, so that reading them need not wait."""
 MAX_UPLOAD = 32 << 20
 """The most bytes of uploads that wait for the next flush."""
 
@@ -182,7 +184,8 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
             self.encoder.write(buffer.id, 0, stored)
             buffer.born = self.encoder.clock
         self.waiting += buffer.nbytes
-        value = self.graph.add(None, None, (), spec)
+        held = bytes(data) if buffer.nbytes <= HELD else None
+        value = self.graph.add(None, None, (), spec, held)  # type: ignore[arg-type]
         self.graph.buffer[value.id] = buffer
         if self.waiting > MAX_UPLOAD:
             self.submit()

@@ -56,6 +56,10 @@ class ErrorReports:
         """Return the error buffers to read with a value buffer that has these `carried` bits."""
         return (self.alone,)
 
+    def waiting(self) -> bool:
+        """Whether kernels may have reported errors that no read has brought back."""
+        return any(not found.asked for found in self.met(-1))
+
     def carried(self, inputs: Sequence[Buffer], noting: bool) -> int:
         """Return the bits of the error buffers that concern the results of a run on `inputs`."""
         return 0

@@ -1,8 +1,8 @@
 """A plan that has run a few times gets the kernels of one that runs often, while the program uses it.
 
 Such kernels take longer to compile and run faster; their results are the same, bit by bit. A few are written at
-each run, and the host compiles them in the background. The plan changes when all are there: until then, and if
-one does not compile, it runs as it is.
+each run, and the host compiles them in the background. When all are there the plan takes them, a few at each run;
+if one does not compile, it runs as it is.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ FEW = 4
 SECONDS, PART = 0.001, 0.05
 """About how long kernels are written at one run: so many seconds, or this part of the time since the last run
 if that is more. One is always written."""
+
+
+AT_ONCE = 2
+"""How many new texts a plan takes at one run: some drivers compile when a kernel first runs."""
 
 
 class Rising:
@@ -74,10 +78,14 @@ class Rising:
     def arrive(
         self, backend: DeviceBackend, old: Stored, values: list[Any], order: list[int]
     ) -> Stored:
-        """Put the plan with the new kernels in place of the old one."""
-        kernels = [self.made.get(i, k) for i, k in enumerate(old.plan.kernels)]
+        """Put a plan with the next of the new kernels in place of the old one."""
+        texts = list(dict.fromkeys(k.source for k in self.made.values()))[:AT_ONCE]
+        new = {i: k for i, k in self.made.items() if k.source in texts}
+        kernels = [new.get(i, k) for i, k in enumerate(old.plan.kernels)]
         lines = [backend.graph.line[n] for n in order]
         stored = backend.store(replace(old.plan, kernels=kernels), values, lines)
+        rest = {i: k for i, k in self.made.items() if i not in new}
+        self.made, stored.rising = rest, self if rest else None
         backend.plans[self.key] = stored
         let_go(backend, [old])
         return stored
