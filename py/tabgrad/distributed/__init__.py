@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tabgrad.distributed import (
         algorithms as algorithms,
         checkpoint as checkpoint,
+        nn as nn,
         tensor as tensor,
     )  # fmt: skip
 else:
@@ -32,6 +33,6 @@ else:
 
     def __getattr__(name: str) -> object:
         """Import a submodule when it is asked for."""
-        if name in ("algorithms", "checkpoint", "tensor"):
+        if name in ("algorithms", "checkpoint", "nn", "tensor"):
             return _import_module(f"{__name__}.{name}")
         return _missing(name)

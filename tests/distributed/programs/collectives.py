@@ -9,6 +9,7 @@ import pytest
 import tabgrad as tg
 import tabgrad.distributed as dist
 from tabgrad.distributed.differentiable import all_to_all_single_autograd
+from tabgrad.distributed.nn import functional as F
 
 DEVICE = sys.argv[1] if len(sys.argv) > 1 else "cpu"
 tg.set_default_device(DEVICE)
@@ -141,6 +142,48 @@ def check_messages():  # type: ignore[no-untyped-def]
         assert got == [{"a": 1}, "b"]
 
 
+def check_derivatives():  # type: ignore[no-untyped-def]
+    """Each gives the gradient of the sum of all losses, as the same sums and lists in one process do."""
+    lists = [[values(tg.float32, r + i) for i in range(SIZE)] for r in range(SIZE)]
+    zeros = tg.zeros(5, device=DEVICE)
+    last = SIZE - 1
+
+    def total(xs):  # type: ignore[no-untyped-def]
+        return sum(xs[1:], xs[0])
+
+    def on(rank, r, outs):  # type: ignore[no-untyped-def]
+        return outs if r == rank else [zeros] * len(outs)
+
+    for name, call, wanted in (
+        ("all_gather", lambda a: F.all_gather(a[0]), lambda p, r: [a[0] for a in p]),
+        ("all_reduce", lambda a: [F.all_reduce(a[0])], lambda p, r: [total([a[0] for a in p])]),
+        ("broadcast", lambda a: [F.broadcast(a[0], last)], lambda p, r: [p[last][0]]),
+        ("gather", lambda a: F.gather(a[0], last), lambda p, r: on(last, r, [a[0] for a in p])),
+        ("scatter", lambda a: [F.scatter(a, last)], lambda p, r: [p[last][r]]),
+        ("reduce_scatter", lambda a: [F.reduce_scatter(zeros, a)], lambda p, r: [total([a[r] for a in p])]),
+        ("all_to_all", lambda a: F.all_to_all([zeros] * SIZE, a), lambda p, r: [a[r] for a in p]),
+    ):  # fmt: skip
+        mine = [x.clone().requires_grad_() for x in lists[RANK]]
+        whole = [[x.clone().requires_grad_() for x in part] for part in lists]
+        outs = [wanted(whole, r) for r in range(SIZE)]
+        for got, expected in zip(call(mine), outs[RANK], strict=True):
+            same(got.detach(), expected.detach(), name)
+        losses = [
+            (o.square() * (r + 1 + i)).sum() for r in range(SIZE) for i, o in enumerate(outs[r])
+        ]
+        total(losses).backward()
+        total([(o.square() * (RANK + 1 + i)).sum() for i, o in enumerate(call(mine))]).backward()
+        for x, y in zip(mine, whole[RANK], strict=True):
+            got = zeros if x.grad is None else x.grad
+            same(got, zeros if y.grad is None else y.grad, (name, "gradient"))
+    x = tg.ones(2, device=DEVICE, requires_grad=True)
+    y = F.reduce(x * (RANK + 1), 0)
+    (y.sum() if RANK == 0 else (y * 0).sum()).backward()
+    assert x.grad.tolist() == [RANK + 1.0] * 2
+    with pytest.raises(NotImplementedError, match="only the sum"):
+        F.all_reduce(x, dist.ReduceOp.MAX)
+
+
 def check_objects():  # type: ignore[no-untyped-def]
     got = [None] * SIZE
     dist.all_gather_object(got, {"rank": RANK, "tensor": tg.ones(RANK)})
@@ -197,6 +240,7 @@ for each_dtype in DTYPES:
 check_operators()
 check_async()
 check_messages()
+check_derivatives()
 check_objects()
 check_groups()
 sizes = [r + 1 for r in range(SIZE)]
