@@ -1,8 +1,8 @@
 """A plan that has run a few times gets the kernels of one that runs often, while the program uses it.
 
 Such kernels take longer to compile and run faster; their results are the same, bit by bit. A few are written at
-each run, and the host compiles them in the background. When all are there the plan takes them, a few at each run;
-if one does not compile, it runs as it is.
+each run, and the host compiles them in the background. When all are there the plan takes them, a few at each
+run; if one does not compile, it runs as it is.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DeviceError, DTypeError
 from tabgrad.core.promotion import cast, moved
 from tabgrad.core.scalars import NUMBER, fits
-from tabgrad.core.spec import Params, intern_params, spec
-from tabgrad.core.trace import Box, constant
+from tabgrad.core.spec import Params, intern_params, shape_params, spec
+from tabgrad.core.trace import MODE, Box, constant, wrap
 from tabgrad.ops import elementwise as e, view as v
 from tabgrad.tensor import aliasing, conversion, creation, literals
 from tabgrad.tensor.aliasing import View, memory_behind, own, refreshed, reshaped, view, write
@@ -300,9 +300,27 @@ def basic_view(x: Tensor, found: Selection) -> Tensor:
     Where advanced indices follow and there is nothing else, it is `x` itself.
     """
     new, params = found.views(x.spec.shape)
+    if params and x.alias is None and x.owner is None and not x.tracked and MODE.get().plain:
+        return _plain_view(x, params, new)
     y = x if params is None else view(v.slice_, x, params)
     if y.spec.shape != new or not (params or found.picks):
         y = reshaped(y, new)
+    return y
+
+
+def _plain_view(x: Tensor, params: Params, new: Ints) -> Tensor:
+    """Return a slice of `x`, which is no view and has no history, in the shape `new`, as two views would."""
+    run = x.device.backend.run
+    value, its = run(v.slice_, (x.value,), (x.spec,), params)
+    steps: tuple[Any, ...] = ((v.slice_, params),)
+    if its.shape != new:
+        shaped = shape_params(new)
+        value, its = run(v.reshape, (value,), (its,), shaped)
+        steps = (*steps, (v.reshape, shaped))
+    y, mode = wrap(value, its, x.device), MODE.get()
+    made = None if mode.grad else "inference" if mode.inference else "no_grad"
+    y.alias = View(x, steps, x._version, made)
+    y._version, y.born = x._version, x.born
     return y
 
 
