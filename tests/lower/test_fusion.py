@@ -90,6 +90,25 @@ def test_convolution_with_bias_and_relu_is_one_kernel_and_makes_no_columns(devic
     assert not plan.temporaries
 
 
+def test_a_loop_does_not_compute_again_what_can_be_loaded(device: Any) -> None:
+    x, w = randoms(device, 2, 4, 9, 9), randoms(device, 4, 1, 3, 3)
+    scale, a, v = randoms(device, 4, 1, 1), randoms(device, 64, 40), randoms(device, 40)
+
+    def activated() -> Any:
+        return F.gelu((x - 0.5) / scale * 2)
+
+    def windows(h: Any) -> Any:
+        return F.conv2d(h, w, padding=1, groups=4)
+
+    def both(h: Any, use: Callable[[Any], Any]) -> Any:
+        return h, use(h)
+
+    assert kernels(device, lambda: windows(activated())) == 2
+    assert kernels(device, lambda: both(activated(), windows)) == 2
+    assert kernels(device, lambda: both(F.gelu(v * 2 - 1), lambda h: a @ h)) == 2
+    assert kernels(device, lambda: windows(x * 2)) == 1
+
+
 def test_cross_entropy_is_one_row_kernel_and_a_mean(device: Any) -> None:
     x = randoms(device, 40, 10)
     y = tg.tensor([i % 10 for i in range(40)], device=device)

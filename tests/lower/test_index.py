@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from tabgrad.core.op import REGISTRY
 from tabgrad.lower.index import Expr, condition, const, flatten, text, unflatten, var
 from tabgrad.lower.tokens import Size
 
@@ -88,3 +89,17 @@ def test_a_window_over_a_batch_falls_apart_into_rows_and_columns() -> None:
     assert flat // 2016 == k // 14
     assert flat // 28224 % 32 == k // 196
     assert (k % 14 + k // 14 % 14 * 14 + j % 9 * 196) // 588 == j // 3 % 3
+
+
+def test_a_reshape_leaves_axes_alone_that_it_does_not_touch() -> None:
+    h, w = var("h", 30) - 2, var("w", 30) - 2
+    index = (var("n", 6), var("c", 40), h, w)
+    found, _ = REGISTRY["reshape"].index(index, (6, 4, 10, 30, 30), shape=(6, 40, 30, 30))
+    assert found == (index[0], index[1] // 10, index[1] % 10, h, w)
+
+
+def test_quotients_and_remainders_of_diagonals() -> None:
+    i = var("i", 5)
+    assert (i * 6) // 5 == i
+    assert (i * 6) % 5 == i
+    assert (i * 2 + 1 - var("r", 2)) % 2 == const(1) - var("r", 2)

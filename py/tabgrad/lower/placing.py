@@ -16,11 +16,12 @@ from tabgrad.lower.group import (
     is_heavy,
     product_index,
     sources,
+    weight,
 )
 from tabgrad.lower.index import Expr, flatten, unflatten, var
 from tabgrad.lower.ir import FLIP, FULL, Node
 from tabgrad.lower.measure import MAX_NESTED, MAX_VALUES
-from tabgrad.lower.record import notes_errors
+from tabgrad.lower.record import CHEAP, notes_errors
 
 
 class Mismatch(Exception):
@@ -50,7 +51,26 @@ def place_members(g: Group, stored: set[int]) -> bool:
                 place(g, m, seen, stored)
     except Mismatch:
         return False
-    return True
+    return not any(repeats(g, m, seen, stored) for m in g.members if g.kind == "row")
+
+
+def repeats(g: Group, m: Node, seen: set[Any], stored: set[int]) -> bool:
+    """Test whether the loop of a row group computes a member many times over, which it could load instead."""
+    if is_heavy(m) or math.prod(g.shape) < 4 * m.spec.size:
+        return False
+    here = g.index[m.id]
+    if not any(i == m.id and index != here for i, index, _ in seen):
+        return False
+    members = {k.id for k in g.members}
+    stack, known, cost = [m], {m.id}, 0
+    while stack:
+        n = stack.pop()
+        cost += weight(n)
+        for s in n.srcs:
+            if s.id not in known and (s.id in members or s.id not in stored) and not is_heavy(s):
+                known.add(s.id)
+                stack.append(s)
+    return cost > CHEAP
 
 
 def place(g: Group, m: Node, seen: set[Any], stored: set[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from tabgrad.lower.group import is_heavy, weight
-from tabgrad.lower.ir import CAST, EXPAND, FULL, RESHAPE, Node, Program
+from tabgrad.lower.ir import CAST, FULL, RESHAPE, Node, Program
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.measure import MAX_OPS, Measure
 from tabgrad.lower.record import CHEAP, notes_errors, record_of
@@ -129,9 +129,16 @@ class Storing:
             roots[n.id] = found
 
     def repeated(self, n: Node) -> bool:
-        """Test whether each element of a value is read many times."""
+        """Test whether each element of a value is read many times, through views such as windows."""
         size = n.spec.size
-        return size > 1 and any(u.op is EXPAND and u.spec.size >= 4 * size for u in n.users)
+        stack, many = list(n.users) if size > 1 else [], 4 * size
+        while stack:
+            u = stack.pop()
+            if u.family == "view":
+                if u.spec.size >= many:
+                    return True
+                stack.extend(u.users)
+        return False
 
     def total(self, mask: int) -> int:
         """Add up the instructions of the ops in a mask."""

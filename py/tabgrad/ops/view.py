@@ -27,17 +27,37 @@ def _sum(x: Tensor, axes: Ints) -> Tensor:
 
 
 def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
-    linear = 0
-    for e, s in zip(i, strides(shape), strict=True):
-        linear = linear + e * s
-    out = []
-    for axis, (n, s) in enumerate(zip(source, strides(source), strict=True)):
-        if not n or not s:  # there are no elements
-            out.append(linear * 0)
-            continue
-        at = linear // s if axis == 0 else linear // s % n
-        out.append(at if n != 1 else linear * 0)
+    out: list[Any] = []
+    # each run of axes with the same number of elements in both by itself
+    for sizes, start, stop in _runs(source, shape):
+        linear = 0
+        for e, s in zip(i[start:stop], strides(shape[start:stop]), strict=True):
+            linear = linear + e * s
+        for axis, (n, s) in enumerate(zip(sizes, strides(sizes), strict=True)):
+            if n < 2 or not s:  # one element, or none
+                out.append(linear * 0)
+            else:
+                out.append(linear // s if axis == 0 else linear // s % n)
     return tuple(out), ()
+
+
+@functools.lru_cache(4096)
+def _runs(source: Ints, shape: Ints) -> list[tuple[Ints, int, int]]:
+    """Split both shapes into runs that match: the sizes in `source`, and which axes of `shape`."""
+    if not size(source):
+        return [(source, 0, len(shape))]
+    out, first, start, stop, ours, theirs = [], 0, 0, 0, 1, 1
+    for axis, n in enumerate(source):
+        ours *= n
+        while theirs < ours:
+            theirs *= shape[stop]
+            stop += 1
+        if theirs == ours and n > 1:
+            out.append((source[first : axis + 1], start, stop))
+            first, start, ours, theirs = axis + 1, stop, 1, 1
+    if first < len(source) or start < len(shape):
+        out.append((source[first:], start, len(shape)))
+    return out
 
 
 @view(
