@@ -189,10 +189,63 @@ class _Namespace:
         return sorted(n.partition("::")[2] for n in _OPS if n.startswith(f"{self.name}::"))
 
 
-class _Ops:
-    """Namespaces of custom ops; there are only those in which an op was made."""
+class _OfPyTorch:
+    """One of PyTorch's own operators by its name there, `torch.ops.aten.add`: the function that computes it.
+
+    Overloads (`.default`, `.Tensor`) are the same function.
+    """
+
+    def __init__(self, name: str, fn: Callable[..., Any]) -> None:
+        self._name, self._fn = name, fn
+        self.__name__, self.__doc__ = name.partition(".")[2], fn.__doc__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._fn(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name not in _OVERLOADS or "." in self.__dict__.get("__name__", "."):
+            raise AttributeError(
+                f"'{self.__dict__.get('_name')}' has no overload of the name '{name}' here"
+            )
+        made = _OfPyTorch(f"{self._name}.{name}", self._fn)
+        setattr(self, name, made)
+        return made
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+_OVERLOADS = frozenset(
+    (
+        "default Tensor Scalar int dim dim_IntList self Tensor_Scalar Scalar_Tensor Tensor_Tensor other"
+    ).split()
+)
+
+
+class _Aten(_Namespace):
+    """PyTorch's own operators, as far as a function here has their name and takes what they take."""
+
+    def __getattr__(self, name: str) -> Any:
+        import tabgrad as tg
+
+        places = () if name.startswith("_") else (tg, tg.Tensor, tg.nn.functional)
+        fn: Any = next((f for place in places if (f := getattr(place, name, None))), None)
+        names = set(inspect.signature(fn).parameters) if inspect.isfunction(fn) else {"reduction"}
+        # an operator takes a tensor; it has a number for a reduction, which the functions tell by name
+        if "reduction" in names or names.isdisjoint(("input", "self", "tensors", "tensor")):
+            raise AttributeError(f"'_OpNamespace' 'aten' object has no attribute '{name}' here")
+        made = _OfPyTorch(f"aten.{name}", fn)
+        setattr(self, name, made)
+        return made
+
+
+class _Ops:
+    """Namespaces of custom ops; there are only those in which an op was made, and PyTorch's `aten`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "aten":
+            self.aten = _Aten(name)
+            return self.aten
         if not any(op.startswith(f"{name}::") for op in _OPS):
             raise AttributeError(f"module 'torch.ops' has no namespace {name!r} of custom ops")
         made = _Namespace(name)

@@ -11,6 +11,7 @@ import pytest
 
 import tabgrad as tg
 from tabgrad import __main__ as command
+from tabgrad.pytorch import ipython, notebooks
 
 
 def tabgrad(*args: str, cwd: pathlib.Path) -> subprocess.CompletedProcess[str]:
@@ -108,6 +109,27 @@ def test_a_notebook_runs_cell_by_cell(tmp_path: pathlib.Path) -> None:
     assert 'File "lecture.ipynb[6]", line 2' in done.stderr
     assert "    torch.nothing" in done.stderr
     assert done.returncode == 1
+
+
+def test_a_notebook_displays_where_ipython_is_absent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [
+        "from IPython.display import HTML, clear_output, display as show\n", "import IPython\n",
+        "clear_output(wait=True)\n", "assert IPython.get_ipython() is None\n",
+        "show('text', display_id=True).update(2)\n", "display(HTML('<b>'))\n",
+    ]  # fmt: skip
+    book = {"cells": [{"cell_type": "code", "source": lines}]}
+    before = {name: m for name, m in sys.modules.items() if name.partition(".")[0] == "IPython"}
+    for name in before:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(ipython, "find_spec", lambda name: None)
+    try:
+        notebooks.run(notebooks.cells(json.dumps(book), "live.ipynb"), {})
+    finally:
+        for name in [n for n in sys.modules if n.partition(".")[0] == "IPython"]:
+            del sys.modules[name]
+    assert capsys.readouterr().out == "text\n2\n<IPython.core.display.HTML object>\n"
 
 
 def test_check_lists_what_is_missing(

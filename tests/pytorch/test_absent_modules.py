@@ -17,7 +17,9 @@ USES = [
     "masked.masked_tensor",
     "nn.intrinsic.ConvReLU2d", "nn.quantized.Linear", "monitor.Stat", "package.PackageExporter",
     "utils.cpp_extension.load", "utils.mobile_optimizer.optimize_for_mobile", "utils.data.datapipes.iter",
-    "utils.data.graph.traverse_dps", "fx.symbolic_trace", "xpu.Stream",
+    "utils.data.graph.traverse_dps", "fx.symbolic_trace", "xpu.Stream", "cuda.comm.broadcast",
+    "nn.attention.bias.CausalBias",
+    "optim._functional.adam", "utils.flop_counter.FlopCounterMode", "utils.deterministic.fill",
 ]  # fmt: skip
 
 

@@ -137,3 +137,41 @@ def test_helpers_of_layers() -> None:
     assert transformer._get_activation_fn("gelu") is tg.nn.functional.gelu
     with pytest.raises(RuntimeError, match="relu/gelu"):
         transformer._get_activation_fn("silu")
+
+
+def test_operators_by_pytorchs_names() -> None:
+    aten, x = tg.library.ops.aten, tg.tensor([-1.0, 2.0], device="cpu")
+    assert aten.relu is aten.relu
+    assert repr(aten.add.Tensor) == "aten.add.Tensor"
+    assert aten.add.Tensor(x, 2).tolist() == [1.0, 4.0]
+    assert aten.view.default(x, [2, 1]).shape == (2, 1)
+    assert aten.sum.dim_IntList(x, [0]).item() == 1.0
+    assert aten.linear(x, tg.ones(1, 2, device="cpu")).tolist() == [1.0]
+    for name in ("nonsense", "mse_loss", "_softmax", "Tensor", "compile"):
+        assert not hasattr(aten, name), name
+    for op, name in ((aten.add, "nope"), (aten.add.Tensor, "default")):
+        with pytest.raises(AttributeError, match="has no overload"):
+            getattr(op, name)
+
+
+def test_weak_keys_are_told_apart_by_identity() -> None:
+    from tabgrad.utils.weak import WeakTensorKeyDictionary
+
+    x, y = tg.ones(2, device="cpu"), tg.ones(2, device="cpu")
+    known = WeakTensorKeyDictionary({x: 1, y: 2})
+    assert (known[x], known[y]) == (1, 2)
+    assert [k is given for k, given in zip(known, (x, y), strict=True)] == [True, True]
+    del known[x]
+    assert x not in known
+    del y
+    assert len(known) == 0
+    known[x] = 3
+    del known
+    assert x.tolist() == [1.0, 1.0]
+
+
+def test_a_report_of_versions(capsys: pytest.CaptureFixture[str]) -> None:
+    from tabgrad.utils import collect_env
+
+    collect_env.main()
+    assert "Python version: 3." in capsys.readouterr().out

@@ -18,6 +18,7 @@ PATHS = {
     "ao.nn": "",
     "ao.quantization": "",
     "_inductor": "tabgrad._dynamo: config",
+    "_jit_internal": "tabgrad.jit: export ignore unused",
     "_library": "",
     "_library.custom_ops": "tabgrad.library: CustomOpDef",
     "_lowrank": "tabgrad: pca_lowrank svd_lowrank",
@@ -35,6 +36,7 @@ PATHS = {
     "backends.openmp": "=tabgrad.backends.openmp",
     "cuda.amp.autocast_mode": "tabgrad.cuda.amp: autocast custom_bwd custom_fwd",
     "cuda.amp.grad_scaler": "tabgrad.cuda.amp: GradScaler",
+    "cuda.comm": "",
     "cuda.memory": (
         "tabgrad.cuda: empty_cache max_memory_allocated memory_allocated memory_reserved memory_summary"
     ),
@@ -147,6 +149,7 @@ PATHS = {
         "tabgrad.multiprocessing: ProcessExitedException ProcessRaisedException SpawnContext spawn"
     ),
     "nested": "",
+    "nn.attention.bias": "",
     "nn.intrinsic": "",
     "nn.modules.activation": (
         "tabgrad.nn: CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid "
@@ -222,6 +225,7 @@ PATHS = {
     "nn.quantized": "",
     "nn.utils.stateless": "tabgrad.func: functional_call",
     "optim._adafactor": "tabgrad.optim: Adafactor",
+    "optim._functional": "",
     "optim._muon": "tabgrad.optim: Muon",
     "optim.adadelta": "tabgrad.optim: Adadelta",
     "optim.adamax": "tabgrad.optim: Adamax",
@@ -251,7 +255,9 @@ PATHS = {
     "utils.data.dataloader": "tabgrad.utils.data: DataLoader default_collate default_convert get_worker_info",
     "utils.data.datapipes": "",
     "utils.data.graph": "",
+    "utils.deterministic": "",
     "utils.dlpack": "tabgrad: from_dlpack to_dlpack",
+    "utils.flop_counter": "",
     "utils.mobile_optimizer": "",
     "utils.model_zoo": "tabgrad.hub: load_url=load_state_dict_from_url",
 }  # fmt: skip

@@ -121,6 +121,13 @@ class Loader:
         return found
 
     @staticmethod
+    def get_code(name: str) -> Any:
+        """Return the code of a module, which `python -m` runs anew."""
+        ours = ROOT + name.removeprefix(NAME)
+        spec = find(ours)
+        return getattr(spec and spec.loader, "get_code", lambda ours: None)(ours)
+
+    @staticmethod
     def exec_module(module: Any) -> None:
         """Give a module of tabgrad back its own spec, which Python has written over."""
         if isinstance(module, Torch):

@@ -11,6 +11,8 @@ import re
 import sys
 from typing import Any, NamedTuple
 
+from tabgrad.pytorch import ipython
+
 OTHER = re.compile(r"%%(?!time\b|timeit\b|capture\b|prun\b)\w+")
 """The first line of a cell that is not Python: `%%bash`, `%%writefile` and so on."""
 MAGIC = re.compile(r"(\s*)(?:[%!?].*|\S.*\?\s*$|[\w.,* \[\]]+=\s*[%!].*)")
@@ -62,7 +64,12 @@ def _python(source: str) -> str:
 
 
 def run(found: list[Cell], names: dict[str, Any]) -> None:
-    """Run the cells in one namespace; the value of an expression that ends a cell is shown."""
+    """Run the cells in one namespace; the value of an expression that ends a cell is shown.
+
+    They may import `IPython.display` and call `display`, as in Jupyter.
+    """
+    ipython.stand_in()
+    names.setdefault("display", ipython.display)
     with asyncio.Runner() as runner:
         for cell in found:
             lines = [line + "\n" for line in cell.source.split("\n")]
