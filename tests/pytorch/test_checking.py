@@ -47,8 +47,8 @@ PROGRAMS = {
     "a distributed program": ("import torch.distributed as d\nd.is_available()", []),
     "an object's attributes": ("import torch\ntorch.backends.cudnn.whatever = True\ntorch.float32.x", []),
     "internal packages": (
-        "import torch\ntorch.hosts, torch.ops.nowhere",
-        [(2, "torch.hosts"), (2, "torch.ops.nowhere")],
+        "import torch\ntorch.hosts, torch.ops.aten.nothing",
+        [(2, "torch.hosts"), (2, "torch.ops.aten.nothing")],
     ),
     "a method": ("x.storage_type()\nx.reshape(1)\nx.resize", [(1, "torch.Tensor.storage_type")]),
     "another package": (

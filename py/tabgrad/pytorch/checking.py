@@ -78,7 +78,7 @@ def problem_of(name: str) -> str:
         if inner is None:
             where = "" if i == len(parts) - 1 else f" (torch.{inside})"
             return f"is missing{where}" + nearest(part, dir(found))
-        if not isinstance(inner, ModuleType) and not _is_whole(inner):
+        if not isinstance(inner, ModuleType) and not _is_whole(inner) and inside != "ops.aten":
             return ""
         found = inner
     return ""
