@@ -4,18 +4,23 @@
 // the memory, a first page and a number of pages for each run of pages that are not all zeros, and these pages.
 
 const PAGE = 4096; // bytes
-const LARGEST = 1 << 18; // bytes that are asked for at once; a memory that has to grow for them grows by little
+const LARGEST = 1 << 18; // bytes that are asked for at once
+const SLACK = 1 << 16; // bytes that the allocator may take for itself
 
 /** Write zeros where memory is free: what lay there before would be sent for nothing. */
 export function wipe(module) {
   const { _sbrk: sbrk, _malloc: malloc, _free: free } = module;
   const top = sbrk(0);
+  let room = module.HEAPU8.length - top - SLACK; // what ends there makes no memory grow
   const held = [];
   for (let size = LARGEST; size >= 16; size /= 2) {
-    for (;;) {
+    while (size <= room) {
       const at = malloc(size);
       held.push(at);
-      if (at + size > top) break;
+      if (at + size > top) {
+        room -= size;
+        break;
+      }
       module.HEAPU8.fill(0, at, at + size); // a memory that has grown has another view
     }
   }

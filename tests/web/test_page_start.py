@@ -117,8 +117,15 @@ def test_a_host_that_does_not_compress_sends_packed_files(page: Page, plain: Sit
     assert sum(packed.values()) < 22_000_000  # of 70 MB
 
 
-def test_no_file_is_fetched_in_two_forms(page: Page, site_url: str, plain: Site) -> None:
-    for url in (site_url, plain.url):
+def test_no_file_is_fetched_twice(page: Page, site_url: str, plain: Site) -> None:
+    def late(route: Route) -> None:
+        page.wait_for_timeout(1000)
+        route.continue_()
+
+    for url in (site_url, plain.url, "early.js comes late"):
+        if url not in (site_url, plain.url):
+            url = site_url
+            page.route("**/early-*.js", late)
         asked: list[str] = []
         missing: list[str] = []
 

@@ -7,13 +7,18 @@ import { download } from "./download.js";
 const EARLY = Symbol.for("tabgrad.early");
 const FIRST = ["pyodide.asm.mjs", "pyodide.asm.wasm", "snapshot.bin"];
 
-const python = JSON.parse(document.getElementById("python")?.textContent ?? "{}");
-/** @type {Early} */
-const early = new Map();
-for (const name of FIRST) {
-  const answer = download(new URL(`python/${python[name].file}`, document.baseURI));
-  // Whoever takes it gets the error.
-  answer.catch(() => {});
-  early.set(name, answer);
+/** @returns {Early} */
+function begun() {
+  const python = JSON.parse(document.getElementById("python")?.textContent ?? "{}");
+  const early = new Map();
+  for (const name of FIRST) {
+    const answer = download(new URL(`python/${python[name].file}`, document.baseURI));
+    // Whoever takes it gets the error.
+    answer.catch(() => {});
+    early.set(name, answer);
+  }
+  return early;
 }
-Reflect.set(globalThis, EARLY, early);
+
+// The other scripts may have come first: then they have asked for the files themselves.
+if (!Reflect.has(globalThis, EARLY)) Reflect.set(globalThis, EARLY, begun());

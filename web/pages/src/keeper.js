@@ -3,11 +3,14 @@
 /// <reference path="./text.d.ts" />
 import frameDocument from "text:frame.html";
 
+const EARLY = Symbol.for("tabgrad.early");
+if (!Reflect.has(globalThis, EARLY)) Reflect.set(globalThis, EARLY, new Map());
+
 /** @type {import("./sandbox.js").Keeper} */
 export const keeper = {
   fill: (frame) => {
     frame.srcdoc = frameDocument;
   },
   python: JSON.parse(document.getElementById("python")?.textContent ?? "{}"),
-  early: Reflect.get(globalThis, Symbol.for("tabgrad.early")),
+  early: Reflect.get(globalThis, EARLY),
 };
