@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from tabgrad.hosts.tuning import measures
+from tabgrad.hosts.tuning import CHOOSING, measures
 from tabgrad.lower.variants import Choices
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Choosing:
     def __init__(self) -> None:
         self.known: Choices | None = None
         self.probe: Probe | None = None
+        CHOOSING.add(self)
 
     def prefer(self, often: bool, dynamic: Dynamic | None) -> None:
         """Set the preferences for the next plan."""

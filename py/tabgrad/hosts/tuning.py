@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+from weakref import WeakSet
+
 from tabgrad.core.settings import setting
-from tabgrad.hosts.devices import connected
+
+CHOOSING: WeakSet[Any] = WeakSet()
+"""The backends that choose among kernels."""
 
 
 @setting
@@ -28,6 +33,6 @@ def tune(benchmark: bool | None, deterministic: bool) -> None:
     if (Tuning.benchmark, Tuning.deterministic) == (benchmark, deterministic):
         return
     Tuning.benchmark, Tuning.deterministic = benchmark, deterministic
-    for where in connected():
-        if where.recorder is not None:
-            where.recorder.choose_anew()
+    for backend in list(CHOOSING):
+        if not backend.left():
+            backend.choose_anew()
