@@ -53,3 +53,17 @@ def test_the_first_maximum_gets_the_gradient(special: float, padding: int, strid
     (want,) = tg.autograd.grad(y, given, ct, create_graph=True)
     (found,) = tg.autograd.grad(y, given, ct)
     np.testing.assert_allclose(found.numpy(), want.detach().numpy(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(5000, 6), (40, 90, 5, 3), (1025, 2, 9)])
+def test_tall_sums_keep_their_digits(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(8)
+    for x in (np.full(shape, 0.1, np.float32), rng.normal(size=shape).astype(np.float32)):
+        for axes in ((0,), (0, 1)):
+            found = reduction.reduce_sum.fn(x, axes=axes)
+            assert found.dtype == np.float32
+            want = x.astype(np.float64).sum(axes)
+            most = np.abs(x).astype(np.float64).sum(axes).max()
+            np.testing.assert_allclose(found, want, rtol=0, atol=5e-6 * most)
+    x[0] = np.inf
+    assert np.isposinf(reduction.reduce_sum.fn(x, axes=(0,))).all()

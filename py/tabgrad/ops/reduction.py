@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 pooling_numpy: Any = Late("tabgrad.ops.pooling_numpy")
 FEW, SHORT = 1 << 13, 16
 """From more elements than FEW, a last axis that is SHORT is reduced by operations on all others."""
+PART = 128
 ONE_BY_ONE = 1024
 """The most float32 numbers that are added up one after the other."""
 
@@ -38,9 +39,34 @@ def keep(y: Tensor, x: Tensor, axes: Ints) -> Tensor:
 )
 def reduce_sum(x: Operand, *, axes: Ints) -> Array:
     """Compute the sum over `axes`."""
+    if (
+        x.size > FEW
+        and axes == tuple(range(len(axes)))
+        and len(axes) < x.ndim
+        and _is_tall(x, axes)
+    ):
+        return _in_parts(x, len(axes))
     if x.size > FEW and x.shape[-1] <= SHORT and axes == (x.ndim - 1,):
         return _over_few(np.add, x)
     return np.add.reduce(x, axes, summing(x, axes)).astype(x.dtype, copy=False)
+
+
+def _is_tall(x: Array, axes: Ints) -> bool:
+    """Whether more float32 rows are added up than may be one by one."""
+    return (
+        x.dtype.char == "f"
+        and math.prod(x.shape[: len(axes)]) > ONE_BY_ONE
+        and x.flags.c_contiguous
+    )
+
+
+def _in_parts(x: Array, leading: int) -> Array:
+    """Add up rows, some in float32 and their sums in float64: all in float64 takes ten times as long."""
+    rows = x.reshape(-1, *x.shape[leading:])
+    total = np.zeros(rows.shape[1:], np.float64)
+    for start in range(0, len(rows), PART):
+        total += np.add.reduce(rows[start : start + PART], 0)
+    return total.astype(x.dtype)
 
 
 def _over_few(fold: Any, x: Array) -> Array:

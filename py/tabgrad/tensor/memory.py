@@ -95,9 +95,10 @@ class Memory:
 
     def look_at(self, x: Tensor) -> None:
         """Give a view a new value if somebody has written to what it shows."""
-        value = np.array(self.now(x).value, order="C")
-        if not _same(value.reshape(-1).view(np.uint8), x.value):
-            x.value = value
+        # a copy is made of what is new: to compare takes less
+        seen = np.ascontiguousarray(self.now(x).value)
+        if not _same(seen.reshape(-1).view(np.uint8), x.value):
+            x.value = self.copied(seen)
             x._version += 1
 
     def store(self, storage: Storage) -> None:
