@@ -16,10 +16,10 @@ from email.parser import Parser
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-LARGEST = 1_550_000
+LARGEST = 1_650_000
 """Bytes. A page loads it once; the API by PyTorch's names is most of it, and its docstrings a quarter.
 
-What works in several processes is 60,000 of them."""
+What works in several processes is 60,000 of them, and what measures kernels on the adapter 30,000."""
 
 
 @pytest.fixture(scope="module")

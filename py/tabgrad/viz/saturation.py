@@ -22,7 +22,8 @@ def saturated(model: tg.nn.Module, inputs: Sequence[Any]) -> list[str]:
     Functions are looked at in the autograd graph, so calls of `tanh` in a forward are too. Those of one module
     count together: a recurrent one calls them at each step.
     """
-    with tg.enable_grad():
+    # where hooks may look at what is saved, no layer hides its functions inside one node
+    with tg.enable_grad(), tg.autograd.graph.saved_tensors_hooks(_itself, _itself):
         outputs, calls = called(model, inputs)
     order = ancestors([y.grad_fn for y in outputs])
     shares: dict[tuple[str, str], list[tg.Tensor]] = {}
@@ -39,6 +40,10 @@ def saturated(model: tg.nn.Module, inputs: Sequence[Any]) -> list[str]:
         for (where, name), value in zip(shares, values, strict=True)
         if value > MANY
     ]
+
+
+def _itself(x: tg.Tensor) -> tg.Tensor:
+    return x
 
 
 def _share(node: Any, low: float, high: float) -> tg.Tensor:
