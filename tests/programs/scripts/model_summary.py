@@ -45,7 +45,7 @@ print(
 )
 print([type(m).__module__ for m in net], nn.Module.__module__)
 is_leaf = lambda m: m.__module__.startswith("torch.nn") and not isinstance(m, nn.Sequential)
-print([is_leaf(m) for m in net], torch.typename(net[2]), torch.typename(torch.zeros(1)))
+print([is_leaf(m) for m in net], torch.typename(net[2]))
 print(
     torch.optim.SGD,
     torch.optim.lr_scheduler.StepLR,
