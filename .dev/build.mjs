@@ -114,19 +114,13 @@ function placePyodide() {
   for (const name of PYODIDE) place(at("node_modules", "pyodide", name), join(folder, name));
 }
 
-/** Put the documentation beside the page: as it was built, or a page that names its texts. */
-function placeDocs() {
+/** Put the documentation beside the page: as it was built, or its texts without the reference. */
+async function placeDocs() {
   const folder = join(dist, "docs");
   rmSync(folder, { recursive: true, force: true });
   if (existsSync(join(docs, "index.html"))) return cpSync(docs, folder, { recursive: true });
-  mkdirSync(folder, { recursive: true });
-  const texts = readdirSync(at("docs")).filter((name) => name.endsWith(".md"));
-  for (const name of texts) copyFileSync(at("docs", name), join(folder, name));
-  const items = texts.map((name) => `<li><a href="${name}">${name}</a></li>`).join("");
-  writeFileSync(
-    join(folder, "index.html"),
-    `<!doctype html><html lang="en"><meta charset="utf-8"><title>tabgrad: documentation</title><h1>Documentation</h1><ul>${items}</ul></html>\n`,
-  );
+  const { writePages } = await import("./pages.mjs"); // a package that set-up installs
+  writePages(folder);
 }
 
 async function buildPage(production, python, wheel) {
@@ -145,7 +139,7 @@ export async function build({ production = false, lab = false, quick = !producti
     mkdirSync(dist, { recursive: true });
     placePyodide();
     const name = await placeWheels(note);
-    placeDocs();
+    await placeDocs();
     await buildPage(production, await placePython(join(dist, "wheels", name), note), name);
     return name;
   });

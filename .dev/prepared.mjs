@@ -89,7 +89,7 @@ const LATE = [
 
 // The Python of the page's worker, which is compiled here.
 const FOLDER = ["web", "pages", "src", "worker"];
-const WORKER = ["display", "hints", "runner"];
+const WORKER = ["controls", "display", "hints", "runner"];
 
 const load = async (options) => {
   const { loadPyodide } = await import("pyodide");

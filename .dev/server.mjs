@@ -37,11 +37,12 @@ const types = {
 };
 
 // With these a page may use SharedArrayBuffer. Many static hosts do not send them, and compress little of what
-// they send, so nothing may depend on either: `plain` serves as such a host does.
+// they send, so nothing may depend on either: `plain` serves as such a host does. The element is for pages of
+// other origins, and to Firefox its frame, which is sandboxed, is of another one even here.
 const isolation = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
-  "Cross-Origin-Resource-Policy": "same-origin",
+  "Cross-Origin-Resource-Policy": "cross-origin",
 };
 
 /** The file that a URL path names under the mounts, or undefined. */

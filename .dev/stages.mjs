@@ -218,10 +218,12 @@ export const stages = {
     needs: ["node", "pyodide", "chromium", "notebooks"],
     run: browser,
   },
-  firefox: inEngine("firefox", "a third of it inside Pyodide in Firefox (naga, SpiderMonkey)", [
-    "vulkan",
+  firefox: inEngine(
     "firefox",
-  ]),
+    "a third of it inside Pyodide in Firefox (naga, SpiderMonkey), and pages",
+    ["vulkan", "firefox"],
+    ["tests/web/test_engines.py"],
+  ),
   deno: inEngine("deno", "another third in Deno (naga, V8)", ["vulkan", "engines"]),
   node: inEngine(
     "node",

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from tests.web.chromium import FLAGS, executable
 from tests.web.site import ROOT
@@ -69,6 +69,11 @@ def host(stage: Stage) -> Iterator[str]:
     yield from serve("/lessons/=tests/web/guest", "/tools/tabgrad/=web/dist")
 
 
+def forbidden(text: str) -> bool:
+    """Whether the policy of the page has forbidden something; not what a test asks of `example.invalid`."""
+    return "Content Security" in text and "example.invalid" not in text
+
+
 @pytest.fixture
 def guest(browser: Browser, host: str) -> Iterator[Guest]:
     """The page of someone else; nothing may violate its policy, nor be thrown in it."""
@@ -77,7 +82,7 @@ def guest(browser: Browser, host: str) -> Iterator[Guest]:
         page = context.new_page()
         page.set_viewport_size({"width": 1000, "height": 1600})
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda m: wrong.append(m.text) if "Content Security" in m.text else None)
+        page.on("console", lambda m: wrong.append(m.text) if forbidden(m.text) else None)
         page.add_init_script(
             "document.addEventListener('DOMContentLoaded', () => {"
             " const far = document.getElementById('far'); if (far) far.style.height = '3000px'; })"
@@ -173,6 +178,110 @@ def test_what_nobody_sees_waits_and_yields(guest: Guest) -> None:
     guest.until("first", "stage", "Finished")
 
 
+def add(guest: Guest, name: str, controls: str = "", **attributes: str) -> None:
+    """Put another element at the end of the page, far below the others."""
+    given = {"id": name, "src": "second.py", **attributes}
+    guest.page.evaluate(
+        """([given, controls]) => {
+            const made = document.createElement("tabgrad-demo");
+            for (const [name, value] of Object.entries(given)) made.setAttribute(name, value);
+            made.innerHTML = controls;
+            made.style.marginTop = "2500px";
+            document.body.append(made);
+        }""",
+        [given, controls],
+    )
+
+
+def program(guest: Guest, name: str, text: str, kind: str = "text/x-python") -> None:
+    """Let the host of the page have a program."""
+    answer = {"body": text, "content_type": kind, "status": 200}
+    guest.page.route(f"**/{name}", lambda route: route.fulfill(**answer))  # type: ignore[arg-type]
+
+
+def test_what_is_in_view_comes_before_what_nobody_sees(guest: Guest) -> None:
+    """A reader starts three programs while Python loads, and looks at the last."""
+    page = guest.page
+    held: list[Route] = []
+    page.route("**/python/snapshot-*", lambda route: held.append(route))
+    for name in ("one", "two", "three"):
+        add(guest, name)
+    for name in ("one", "two", "three"):
+        page.locator(f"#{name}").scroll_into_view_if_needed()
+        guest.press(name)
+    guest.until("three", "stage", "Loading Python: ")
+    for route in held:
+        route.continue_()
+    page.unroute("**/python/snapshot-*")
+    guest.until("three", "stage", "Running…", START)
+    for name in ("one", "two"):
+        assert guest.part(name, "stage").startswith("Waits for the other program")
+    # it is stopped only for one that is seen
+    page.evaluate("scrollTo(0, 0)")
+    guest.until("three", "stage", "Paused")
+    page.locator("#two").scroll_into_view_if_needed()
+    guest.until("two", "stage", "Running…")
+    assert guest.part("three", "stage") == "Stopped"
+    guest.press("one")
+    assert guest.part("one", "stage") == "Stopped"
+
+
+def test_what_was_stopped_while_it_waited_has_not_run(guest: Guest) -> None:
+    guest.press("first")
+    guest.until("first", "run", "Stop")
+    guest.press("first")
+    guest.until("first", "stage", "Stopped")
+    assert guest.part("first", "run") == "Run"
+    assert guest.page.locator("#first button[data-call]").is_disabled()
+
+
+def test_a_value_that_a_name_cannot_take_is_said(guest: Guest) -> None:
+    page = guest.page
+    warned: list[str] = []
+    page.on("console", lambda m: warned.append(m.text) if m.type == "warning" else None)
+    fields = "".join(f"<input data-name={name} value={value}>" for name, value in FIELDS.items())
+    program(guest, "kinds.py", "whole = 1\nreal = 0.5\nyes: bool = True\nword = 'a'\ndef tell():\n"
+            "    print(whole, real, yes, word)\ntell()\n")  # fmt: skip
+    add(guest, "kinds", fields + "<button data-call=tell></button>", src="kinds.py")
+    page.locator("#kinds").scroll_into_view_if_needed()
+    guest.press("kinds")
+    guest.until("kinds", "output", "1 0.5 True b", START)
+    said = guest.part("kinds", "unfit")
+    assert said == (
+        "whole stays 1: it is a whole number, and 'zz' is not; "
+        "real stays 0.5: it is a number, and '1e' is not; yes stays True: it is True or False, and 'maybe' is not"
+    )
+    assert any("no constant to the name nothing" in text for text in warned)
+    guest.until("kinds", "stage", "Finished")
+    for name, value in {"whole": "7", "real": "1", "yes": "False"}.items():
+        page.locator(f"#kinds input[data-name={name}]").fill(value)
+    page.locator("#kinds button[data-call]").evaluate("(button) => button.click()")
+    guest.until("kinds", "output", "7 1.0 False b")
+    assert guest.part("kinds", "unfit") == ""
+    page.locator("#kinds input[data-name=real]").fill("-")
+    guest.until("kinds", "unfit", "real stays 1.0: it is a number, and '-' is not")
+    assert guest.part("kinds", "run") == "Run again"
+
+
+FIELDS = {"whole": "zz", "real": "1e", "yes": "maybe", "word": "b", "nothing": "1"}
+
+
+def test_the_hint_on_pytorch_has_its_line(guest: Guest) -> None:
+    program(guest, "torchy.py", "import torch")
+    add(guest, "torchy", src="torchy.py")
+    guest.page.locator("#torchy").scroll_into_view_if_needed()
+    guest.press("torchy")
+    guest.until("torchy", "output", "means tabgrad:\nimport tabgrad; tabgrad.as_torch()", START)
+
+
+def test_a_frame_that_is_blocked_is_said(guest: Guest) -> None:
+    guest.page.route("**/tabgrad-frame.html", lambda route: route.abort())
+    guest.press("first")
+    guest.until("first", "told", "has blocked the frame that Python runs in")
+    assert guest.part("first", "stage") == "Python did not start"
+    assert guest.part("first", "run") == "Run"
+
+
 def test_it_starts_at_sight_unless_motion_is_unwanted(browser: Browser, host: str) -> None:
     for motion, runs in (("no-preference", True), ("reduce", False)):
         with browser.new_context(reduced_motion=motion) as context:  # type: ignore[arg-type]
@@ -201,9 +310,25 @@ def test_the_frame_keeps_nothing_without_a_sandbox(browser: Browser, site_url: s
 
 def test_what_is_missing_is_said(guest: Guest) -> None:
     guest.press("missing")
-    guest.until("missing", "told", "/lessons/missing.py cannot be loaded")
-    guest.press("first")
-    guest.until("first", "stage", "Finished", START)
+    guest.until("missing", "told", "/lessons/missing.py cannot be loaded: the host answers 404")
+    program(guest, "page.py", "<!doctype html>", "text/html")
+    others = {"page.py": "a page of HTML", "https://example.invalid/a.py": "connect-src"}
+    for src, why in others.items():
+        guest.page.evaluate(
+            "(src) => document.getElementById('missing').setAttribute('src', src)", src
+        )
+        guest.press("missing")
+        guest.until("missing", "told", why)
+    # what is named now is what runs
+    for src, said in {"first.py": "True\nrate", "print.py": "another"}.items():
+        program(guest, "print.py", "print('another')")
+        guest.page.evaluate(
+            "(src) => document.getElementById('missing').setAttribute('src', src)", src
+        )
+        guest.press("missing")
+        guest.until("missing", "output", said.split("\n")[-1], START)
+        guest.until("missing", "stage", "Finished")
+        assert guest.part("missing", "told") == ""
 
 
 def test_without_webgpu_it_says_so_and_runs_on_the_processor(stage: Stage, host: str) -> None:

@@ -71,6 +71,23 @@ def test_the_gallery_has_sliders(page: Page, site_url: str) -> None:
     assert not wrong
 
 
+def test_the_steps_of_the_neuron_are_all_in_sight(page: Page, site_url: str) -> None:
+    guest = Guest(page, f"{site_url}gallery.html")
+    run(guest, "neuron")
+    page.wait_for_timeout(300)
+    hidden = "(e) => e.scrollHeight - e.clientHeight"
+    assert page.locator("#neuron >> #output").evaluate(hidden) == 0
+    inside = page.frame_locator("#neuron >> .shown iframe")
+    assert inside.locator("html").evaluate(hidden) == 0
+    inside.locator("label >> visible=true").nth(3).click()
+    # a finger hits what there is to press
+    page.set_viewport_size({"width": 390, "height": 800})
+    small = page.locator("main p > a").evaluate_all(
+        "(all) => all.filter((e) => e.getBoundingClientRect().height < 44).map((e) => e.textContent)"
+    )
+    assert small == []
+
+
 def test_points_are_put_by_hand(page: Page, site_url: str) -> None:
     guest = Guest(page, f"{site_url}gallery.html")
     canvas = page.locator("#spirals canvas")

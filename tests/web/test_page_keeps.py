@@ -55,7 +55,8 @@ def test_a_link_holds_the_program_and_is_shown_before_it_runs(own: Desk, browser
         assert "ran é✓" in text(other)
         assert other.output == ""
         assert "came with the link" in (other.page.locator("#shared").text_content() or "")
-        assert other.page.locator("#program option:checked").text_content() == "From a link"
+        chosen = other.page.locator("#program option:checked")
+        assert chosen.text_content() == "From a link: my_digits.py"
         assert other.page.locator("#name-shown").text_content() == "my_digits.py"
         seen = []
         for _ in range(2):
@@ -72,6 +73,67 @@ def test_a_link_holds_the_program_and_is_shown_before_it_runs(own: Desk, browser
         assert text(other) == "print('mine now')"
         other.page.locator("#reset").click()
         assert "ran é✓" in text(other)
+        other.page.locator(".cm-content").press("Control+z")
+        assert text(other) == "print('mine now')"
+
+
+def test_two_tabs_keep_what_is_made_in_both(own: Desk) -> None:
+    own.page.locator("#program").select_option(label="A race downhill")
+    second = Desk(own.page.context.new_page(), own.page.url)
+    own.page.locator("#program").select_option(label="Two spirals")
+    own.write("print('first tab')")
+    second.write("print('second tab')")
+    assert not second.page.locator("#shared").is_visible()
+    third = Desk(own.page.context.new_page(), own.page.url)
+    assert text(third) == "print('second tab')"
+    third.page.locator("#program").select_option(label="Two spirals")
+    assert text(third) == "print('first tab')"
+    # the same program in two of them: the last edit stays, and both are told
+    third.write("print('third tab')")
+    own.until("!document.getElementById('shared').hidden")
+    assert "another tab" in (own.page.locator("#shared").text_content() or "")
+
+
+def test_links_do_not_take_each_others_place(own: Desk) -> None:
+    def made(source: str) -> str:
+        url: str = own.page.evaluate(
+            """async (source) => {
+                const text = JSON.stringify({ name: "lesson.py", source });
+                const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("deflate-raw"));
+                const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+                const letters = btoa(String.fromCharCode(...bytes));
+                return `#program=${letters.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`;
+            }""",
+            source,
+        )
+        return url
+
+    one, two = made("print('one')"), made("print('two')")
+    own.page.evaluate("(hash) => { location.hash = hash }", one)
+    own.until("document.querySelector('.cm-content').textContent.includes('one')")
+    own.write("print('long work')")
+    own.page.evaluate("(hash) => { location.hash = hash }", two)
+    own.until("document.querySelector('.cm-content').textContent.includes('two')")
+    own.page.reload()
+    assert text(own) == "print('two')"
+    own.page.evaluate("(hash) => { location.hash = hash }", one)
+    own.until("document.querySelector('.cm-content').textContent.includes('long work')")
+    assert "you have edited it" in (own.page.locator("#shared").text_content() or "")
+    assert own.page.locator("#program option").filter(has_text="From a link").count() == 2
+    own.page.locator("#reset").click()
+    assert text(own) == "print('one')"
+
+
+def test_what_an_earlier_version_kept_is_taken_over(own: Desk) -> None:
+    draft = '{"name": "my_spirals.py", "source": "print(1)", "seed": null, "device": "auto"}'
+    own.page.evaluate(
+        "(kept) => { localStorage.clear(); localStorage.setItem('tabgrad.programs', kept) }",
+        f'{{"drafts": {{"spirals.py": {draft}}}, "shared": {draft}, "last": "spirals.py"}}',
+    )
+    own.page.reload()
+    assert text(own) == "print(1)"
+    own.page.locator("#program").select_option(label="From a link: my_spirals.py")
+    assert text(own) == "print(1)"
 
 
 @pytest.mark.parametrize(
@@ -128,8 +190,19 @@ def test_the_program_can_be_kept_as_a_script_and_a_notebook(own: Desk) -> None:
     notebook = json.loads(made.value.path().read_text())
     assert notebook["nbformat"] == 4
     assert notebook["cells"][1]["source"] == ["x = 1\n", "print(x)"]
+    # with its seed and device, as it runs here
+    own.page.locator("#seed").fill("7")
+    own.page.locator("#seed").press("Tab")
+    own.page.locator("#device-choice").select_option("cpu")
+    with own.page.expect_download() as made:
+        own.page.locator("#save-script").click()
+    assert made.value.path().read_text() == (
+        "import random; random.seed(7)\nimport tabgrad; tabgrad.manual_seed(7)\n"
+        'import tabgrad; tabgrad.set_default_device("cpu")\nx = 1\nprint(x)'
+    )
     own.page.keyboard.press("Escape")
     own.until_ready()
+    assert own.page.locator("#device-name").text_content() == "cpu: processor, as chosen"
     own.press()
     own.until_output("1")
     assert own.page.locator("#name-shown").text_content() == "my lesson.py"

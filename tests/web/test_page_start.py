@@ -50,6 +50,21 @@ def test_a_snapshot_starts_with_random_numbers_of_its_own(page: Page, site_url: 
     assert first[2] != second[2]
 
 
+def test_what_is_loaded_is_told_in_bytes(page: Page, site_url: str) -> None:
+    held: list[Route] = []
+    page.route("**/python/snapshot-*", lambda route: held.append(route))
+    desk = Desk(page, site_url)
+    bar = page.locator("#loading")
+    desk.until("document.getElementById('loading').value > 0.1")
+    assert re.fullmatch(r"Loading Python: \d+ of \d\d MB…", desk.stage), desk.stage
+    assert bar.is_visible()
+    for route in held:
+        route.continue_()
+    page.unroute("**/python/snapshot-*")
+    desk.until_ready()
+    assert not bar.is_visible()
+
+
 FAULTS = {
     "missing": "is missing (404)",
     "broken": "invalid magic number",

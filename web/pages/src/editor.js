@@ -20,6 +20,7 @@ import {
   lineNumbers,
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
+import { afterHead } from "./head.js";
 
 // Colours come from the style sheet, so that light and dark need nothing here.
 const colours = HighlightStyle.define([
@@ -79,23 +80,13 @@ export function createEditor(parent, text, { run, changed }) {
     text: () => view.state.doc.toString(),
     /** Begin afresh with another text. @param {string} doc */
     show: (doc) => view.setState(state(doc)),
+    /** Put another text in the place of all; it can be undone. @param {string} doc */
+    replace: (doc) =>
+      view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: doc } }),
     /** Put a line before the first that is neither a comment nor a docstring. @param {string} line */
     put: (line) => {
       const at = afterHead(view.state.doc.toString());
       view.dispatch({ changes: { from: at, insert: `${line}\n` } });
     },
   };
-}
-
-/** Where the first statement of a program begins, after its docstring and imports from the future. @param {string} text */
-export function afterHead(text) {
-  const blank = /(?:[ \t]*(?:#.*)?\n)*/y;
-  const docstring = /[rR]?(?:"""[\s\S]*?"""|'''[\s\S]*?'''|"[^"\n]*"|'[^'\n]*')[ \t]*(?:#.*)?\n/y;
-  const future = /from __future__ import .*\n/y;
-  let at = 0;
-  for (const part of [blank, docstring, blank, future, blank]) {
-    part.lastIndex = at;
-    if (part.test(text)) at = part.lastIndex;
-  }
-  return at;
 }

@@ -13,11 +13,13 @@ import { programs } from "./programs.js";
 import { Session } from "./session.js";
 import { Shelf } from "./shelf.js";
 import { TrainingPanel } from "./training.js";
-import { ENDS, STAGES, TORCH } from "./words.js";
+import { ENDS, loading, STAGES, TORCH } from "./words.js";
 
 /** @typedef {import("./messages.js").Device} Device */
 /** @typedef {import("./messages.js").FromWorker} FromWorker */
 
+const TWICE =
+  "This program was edited in another tab too: of the two the browser keeps what is written last.";
 const SPACE = "page"; // where the names of the programs stay
 const runButton = byId("run");
 const stage = byId("stage");
@@ -26,18 +28,26 @@ const session = new Session(new URL("./", location.href), keeper, {
   state: (state, name) => {
     runButton.dataset.action = session.busy ? "stop" : "run";
     byId("run-label").textContent = session.busy ? "Stop" : "Run";
+    if (state !== "starting") showLoading(1);
     if (state === "running") stage.textContent = "Running…";
     else if (state !== "ready") stage.textContent = STAGES[name] ?? STAGES.python ?? "";
     else if (stage.textContent?.endsWith("…")) stage.textContent = "Ready";
   },
   message: receive,
-  loading: (share) => {
-    if (share < 1 && !session.busy)
-      stage.textContent = `Loading Python: ${Math.round(share * 100)} %…`;
-    else if (!session.busy) stage.textContent = STAGES.python ?? "";
+  loading: (bytes, all) => {
+    showLoading(bytes / all);
+    if (!session.busy)
+      stage.textContent = bytes < all ? loading(bytes, all) : (STAGES.python ?? "");
   },
   ended,
 });
+/** How much of Python is here. @param {number} share */
+function showLoading(share) {
+  const bar = /** @type {HTMLProgressElement} */ (byId("loading"));
+  bar.value = share;
+  bar.hidden = share >= 1;
+}
+
 // Python takes longest to start, so it comes before the panels.
 session.start();
 
@@ -50,10 +60,13 @@ const training = new TrainingPanel({
   charts: byId("charts"),
 });
 const prediction = new PredictionPanel((pixels) => session.call(SPACE, "predict", pixels));
-const shelf = new Shelf([...programs]);
+const shelf = new Shelf([...programs], () => say("shared", TWICE));
 const menu = new Menu(shelf, showProgram);
 
+let of = shelf.shown; // what the panels are of
 let published = false;
+/** @type {Device | null} */
+let found = null;
 let began = 0;
 let led = false; // whether the visitor was led to what the program makes
 
@@ -112,6 +125,8 @@ function clear() {
 
 function run() {
   clear();
+  of = shelf.shown;
+  showElsewhere();
   led = false;
   began = performance.now();
   session.run({ ...shelf.current, source: editor.text(), space: SPACE, values: {} });
@@ -127,6 +142,7 @@ function ended(outcome, why) {
   }
   if (outcome === "unstarted") output.note(`${why}\nPython did not start. Run tries again.`);
   if (outcome === "broken") output.note(`${why}. Python starts afresh.`);
+  if (of !== shelf.shown) return leave();
   const alive = outcome === "finished" || outcome === "failed";
   if (!alive) byId("weights").replaceChildren();
   if (published && alive) prediction.enable();
@@ -178,12 +194,24 @@ function showLost(why) {
 }
 
 /** @param {Device} device */
-function showDevice({ kind, name, software, reason }) {
-  byId("device-name").textContent = kind === "webgpu" ? `WebGPU: ${name}` : `cpu: ${name}`;
-  byId("device").dataset.kind = software ? "software" : "gpu";
+function showDevice(device) {
+  const { kind, name, software, reason } = device;
+  found = device;
+  showChosen();
   const cpu = `${reason} Programs run on the processor instead, with NumPy: slower, but with the same results.`;
   const slow = `This browser runs WebGPU on the processor (${name}), not on a GPU. All programs work, only slower.`;
   say("notice", kind === "cpu" ? cpu : software ? slow : "");
+}
+
+/** Show the device that the program will have: the one that was found, unless it is not to be used. */
+function showChosen() {
+  if (!found) return;
+  const { kind, name, software } = found;
+  const chosen = kind === "webgpu" && shelf.current.device === "cpu";
+  const processor = chosen ? "processor, as chosen" : name;
+  byId("device-name").textContent =
+    chosen || kind === "cpu" ? `cpu: ${processor}` : `WebGPU: ${name}`;
+  byId("device").dataset.kind = software || chosen ? "software" : "gpu";
 }
 
 const picker = /** @type {HTMLSelectElement} */ (byId("program"));
@@ -192,43 +220,65 @@ picker.addEventListener("change", () => {
   showOther();
 });
 
-/** Another program is shown: what the last one made goes. */
+/** Another program is shown: what the last one made goes, and is out of sight while that one still runs. */
 function showOther() {
   editor.show(shelf.current.source);
-  if (!session.busy) {
-    clear();
-    if (session.state === "ready") stage.textContent = "Ready";
-  }
+  if (session.busy) showElsewhere();
+  else if (of !== shelf.shown) leave();
   showProgram();
 }
+
+/** Nothing is shown of the last program. */
+function leave() {
+  clear();
+  of = shelf.shown;
+  if (session.state === "ready") stage.textContent = "Ready";
+  showElsewhere();
+}
+
+/** Say which program runs if it is not the one that is shown; its panels wait until it is. */
+function showElsewhere() {
+  const away = of !== shelf.shown;
+  byId("side").classList.toggle("away", away);
+  byId("elsewhere").hidden = !away;
+  byId("elsewhere-text").textContent = `“${of.title}” is running. What it makes is shown with it.`;
+}
+
+byId("come-back").addEventListener("click", () => {
+  shelf.show(shelf.programs.indexOf(of));
+  showOther();
+});
 
 /** Show which program it is, and what can be done with it. */
 function showProgram() {
   const { programs: all, shown } = shelf;
-  if (picker.options.length !== all.length) {
+  if ([...picker.options].map(({ text }) => text).join() !== all.map(({ title }) => title).join()) {
     picker.replaceChildren(...all.map(({ title }, i) => new Option(title, String(i))));
   }
   picker.value = String(all.indexOf(shown));
   byId("reset").hidden = !shelf.edited;
   byId("name-shown").textContent = shelf.current.name;
+  showChosen();
 }
 
 byId("reset").addEventListener("click", () => {
   shelf.reset();
-  editor.show(shelf.current.source);
+  editor.replace(shelf.current.source); // which can be undone
   menu.show();
   showProgram();
 });
+
+const SHARED =
+  "This program came with the link. Read it, and run it if you want: it reaches no network, no files and nothing else of this page.";
+const EDITED =
+  "This program came with the link before, and you have edited it: here is what you made of it. Reset shows it as it came.";
 
 /** A program in the address is shown, and never run by itself. */
 async function openLink() {
   if (!isLink(location.hash)) return;
   try {
     shelf.take(await fromLink(location.hash));
-    say(
-      "shared",
-      "This program came with the link. Read it, and run it if you want: it reaches no network, no files and nothing else of this page.",
-    );
+    say("shared", shelf.edited ? EDITED : SHARED);
     // from now on the browser keeps it, with what is made of it
     if (shelf.keeps) history.replaceState(null, "", location.pathname + location.search);
     showOther();
@@ -237,6 +287,7 @@ async function openLink() {
   }
 }
 
+byId("unserved").remove();
 showProgram();
 openLink();
 addEventListener("hashchange", openLink);

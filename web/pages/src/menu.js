@@ -1,6 +1,6 @@
 /** The menu of the program: its name, its seed and device, a link to it, and files to keep. */
 
-import { save, toNotebook } from "./files.js";
+import { complete, save, toNotebook } from "./files.js";
 import { LinkError, toLink } from "./link.js";
 import { byId } from "./page.js";
 
@@ -24,12 +24,12 @@ export class Menu {
       field.addEventListener("change", change);
     byId("copy-link").addEventListener("click", () => this.copy());
     byId("save-script").addEventListener("click", () => {
-      const { name, source } = shelf.current;
-      save(name, source, "text/x-python");
+      save(shelf.current.name, complete(shelf.current), "text/x-python");
     });
     byId("save-notebook").addEventListener("click", () => {
-      const { name, source } = shelf.current;
-      save(name.replace(/py$/, "ipynb"), toNotebook(source), "application/x-ipynb+json");
+      const { current } = shelf;
+      const notebook = toNotebook(complete(current));
+      save(current.name.replace(/py$/, "ipynb"), notebook, "application/x-ipynb+json");
     });
     this.box.addEventListener("toggle", () => this.show());
     this.box.addEventListener("keydown", ({ key }) => {

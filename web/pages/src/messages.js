@@ -47,10 +47,13 @@
  *   | { type: "done", outcome: Outcome }
  *   | { type: "shown", place: string, form: Form, data: string, label: string }
  *   | { type: "hint", text: string, offer: "" | "torch" }
+ *   | { type: "fit", space: string, name: string, why: string }
+ *   | { type: "unbound", space: string, name: string }
  *   | { type: "answer", id: number, values: number[] | null, bytes: Uint8Array | null, error: string }
  *   | { type: "failed", message: string }} FromWorker
  *   `lost`: the device is gone; `shown`: what is in a place replaces what was there; `hint`: what to do about an
- *   error, and whether the page can offer `import torch`
+ *   error, and whether the page can offer `import torch`; `fit`: why a name can't take the value of a control, ""
+ *   if it has taken it; `unbound`: the program gives no constant to the name of a control
  *
  * @typedef {"finished" | "failed" | "stopped"} Outcome
  */
@@ -193,6 +196,10 @@ const readers = {
     text: text(words, 1000),
     offer: oneOf(offer, "", "torch"),
   }),
+  fit: (data) => ({
+    ...{ type: "fit", space: name(data.space), name: name(data.name), why: text(data.why, 1000) },
+  }),
+  unbound: (data) => ({ type: "unbound", space: name(data.space), name: name(data.name) }),
   done: ({ outcome }) => ({
     type: "done",
     outcome: oneOf(outcome, "finished", "failed", "stopped"),

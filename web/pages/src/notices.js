@@ -2,8 +2,15 @@
 
 import { byId } from "./page.js";
 
+const KEY = "tabgrad.closed";
 /** @type {Set<string>} those closed on this visit */
 const closed = new Set();
+try {
+  // which device there is need not be said again at the next visit
+  closed.add(localStorage.getItem(KEY) ?? "");
+} catch {
+  // nothing is kept here
+}
 
 /** Say something above the page, in the place of what was said there; "" says nothing. @param {"notice" | "shared" | "lost"} id @param {string} text */
 export function say(id, text) {
@@ -13,7 +20,13 @@ export function say(id, text) {
 
 for (const id of ["notice", "shared", "lost"]) {
   byId(`${id}-close`).addEventListener("click", () => {
-    closed.add(byId(`${id}-text`).textContent ?? "");
+    const text = byId(`${id}-text`).textContent ?? "";
+    closed.add(text);
+    try {
+      if (id === "notice") localStorage.setItem(KEY, text);
+    } catch {
+      // it comes back at the next visit
+    }
     byId(id).hidden = true;
   });
 }

@@ -1,9 +1,10 @@
-/** The output: text, and what programs show between it; the newest in view. */
+/** The output: text, and what programs show between it; the newest in view, and of a picture its top. */
 
 import { Shown } from "./shown.js";
 
 const MOST_LINES = 1000;
 const LINES_OF_SHOWN = 10; // what a picture counts as
+const NEAR = 24; // pixels from the end
 const PAUSE = 80; // milliseconds between two drawings: an endless flood must not hold up the page
 
 /** @typedef {"out" | "err" | "note"} Kind */
@@ -19,6 +20,7 @@ export class OutputPanel {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   timer = undefined;
   drawn = 0;
+  placed = 0; // where this has scrolled to: the visitor has not scrolled while it is there
   /** What has a place of its own. @type {Map<string, Block>} */
   places = new Map();
 
@@ -72,6 +74,7 @@ export class OutputPanel {
     this.waiting = [];
     this.blocks = [];
     this.lines = 0;
+    this.placed = 0;
     this.element.replaceChildren();
   }
 
@@ -85,12 +88,27 @@ export class OutputPanel {
     this.drawn = performance.now();
   }
 
-  /** Change the output, and keep its end in view if it is. @param {() => void} change */
+  /** Change the output, and keep the newest in view unless the visitor looks at something else. @param {() => void} change */
   follow(change) {
     const { element } = this;
-    const atEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 24;
+    const left = element.scrollHeight - element.scrollTop - element.clientHeight;
+    const follows = left < NEAR || Math.abs(element.scrollTop - this.placed) < 2;
     change();
-    if (atEnd) element.scrollTop = element.scrollHeight;
+    if (!follows) return;
+    element.scrollTop = this.newest();
+    this.placed = element.scrollTop;
+  }
+
+  /** Where the newest is: the end, but the top of the last picture while little has been written after it. */
+  newest() {
+    const { element } = this;
+    const end = element.scrollHeight - element.clientHeight;
+    const last = this.blocks.findLast(({ shown }) => shown)?.element;
+    if (!last) return end;
+    const { top, bottom } = last.getBoundingClientRect();
+    const above = top - element.getBoundingClientRect().top + element.scrollTop;
+    const written = element.scrollHeight - (above + bottom - top);
+    return written < element.clientHeight / 2 ? Math.min(end, above) : end;
   }
 
   /** @param {Kind} kind @param {string} text */

@@ -1,10 +1,12 @@
-/** A canvas to draw on with the mouse, a pen or a finger. */
+/** A canvas to draw on with the mouse, a pen or a finger, or by keys: the arrows move, Space lowers and lifts the pen. */
 
 import { colour, onColours } from "./page.js";
 
 /** @typedef {import("./raster.js").Stroke} Stroke */
 
 const PEN = 0.075; // width of the line, in canvas widths
+const STEP = 0.05; // of a key, in canvas widths
+const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Pad {
   /** @param {HTMLCanvasElement} canvas @param {() => void} changed */
@@ -16,12 +18,21 @@ export class Pad {
     this.enabled = false;
     /** @type {number | null} the pointer that draws */
     this.pointer = null;
+    this.pen = { x: 0.5, y: 0.2, down: false, seen: false }; // of the keys
     const draw = (/** @type {PointerEvent} */ event) => this.move(event);
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", draw);
     for (const kind of /** @type {const} */ (["pointerup", "pointercancel"])) {
       canvas.addEventListener(kind, (event) => {
         if (event.pointerId === this.pointer) this.pointer = null;
+      });
+    }
+    canvas.addEventListener("keydown", (event) => this.key(event));
+    for (const kind of /** @type {const} */ (["focus", "blur"])) {
+      canvas.addEventListener(kind, () => {
+        this.pen.seen = kind === "focus" && canvas.matches(":focus-visible");
+        this.pen.down = false;
+        this.draw();
       });
     }
     new ResizeObserver(() => this.draw()).observe(canvas);
@@ -32,13 +43,34 @@ export class Pad {
   enable(enabled) {
     this.enabled = enabled;
     this.canvas.dataset.enabled = String(enabled);
+    this.canvas.tabIndex = enabled ? 0 : -1;
   }
 
   clear() {
     this.strokes = [];
     this.pointer = null;
+    this.pen.down = false;
     this.draw();
     this.changed();
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const way = /** @type {Record<string, number[]>} */ (WAYS)[event.key];
+    if (!this.enabled || (!way && event.key !== " " && event.key !== "Enter")) return;
+    event.preventDefault();
+    const { pen } = this;
+    const [x = 0, y = 0] = way ?? [];
+    pen.x = Math.min(1, Math.max(0, pen.x + STEP * x));
+    pen.y = Math.min(1, Math.max(0, pen.y + STEP * y));
+    pen.seen = true;
+    if (!way) {
+      pen.down = !pen.down;
+      if (pen.down) this.strokes.push([]);
+    }
+    if (pen.down) this.strokes.at(-1)?.push({ x: pen.x, y: pen.y });
+    this.draw();
+    if (pen.down) this.changed();
   }
 
   /** @param {PointerEvent} event */
@@ -85,5 +117,12 @@ export class Pad {
       for (const { x, y } of rest.length ? rest : [first]) context.lineTo(x * size, y * size);
       context.stroke();
     }
+    const { pen } = this;
+    if (!pen.seen || !this.enabled) return;
+    context.lineWidth = devicePixelRatio;
+    context.strokeStyle = colour(pen.down ? "--accent" : "--muted");
+    context.beginPath();
+    context.arc(pen.x * size, pen.y * size, PEN * size, 0, 2 * Math.PI);
+    context.stroke();
   }
 }

@@ -14,6 +14,7 @@ import { download } from "./download.js";
 
 /** The files that Python starts from; it asks for others when it needs them. */
 const FILES = ["pyodide.asm.mjs", "pyodide.asm.wasm", "snapshot.bin"];
+const BLOCKED = 3000; // milliseconds after which the script of a loaded frame has run, or never will
 const PIECE = 1 << 20; // bytes: what is unpacked by then is laid out while more of it comes
 
 export class Sandbox {
@@ -39,11 +40,31 @@ export class Sandbox {
       };
       addEventListener("message", enter, { signal: this.closed.signal });
     });
-    /** Called with the share of the bytes that are here. @type {(share: number) => void} */
+    /** Called with how many of all bytes are here. @type {(bytes: number, all: number) => void} */
     this.loading = () => {};
+    /** Called if the browser shows no such frame. @type {(why: string) => void} */
+    this.refused = () => {};
     this.bytes = 0;
+    this.guard();
     document.body.append(frame);
     for (const name of FILES) this.give(name);
+  }
+
+  /** Tell if the frame is loaded, and its script is not there: a browser says of a blocked frame only that. */
+  guard() {
+    let entered = false;
+    this.port.then(() => {
+      entered = true;
+    });
+    const loaded = () =>
+      setTimeout(() => {
+        if (entered || this.closed.signal.aborted) return;
+        this.refused(
+          "This browser has blocked the frame that Python runs in; its console says why. Most often it is a " +
+            "header or policy of the host, or an extension",
+        );
+      }, BLOCKED);
+    this.frame.addEventListener("load", loaded, { signal: this.closed.signal });
   }
 
   /** @param {ToFrame} message @param {Transferable[]} transfer */
@@ -109,6 +130,6 @@ export class Sandbox {
     if (!FILES.includes(name)) return;
     this.bytes += length;
     const all = FILES.reduce((sum, each) => sum + (this.python[each]?.size ?? 0), 0);
-    this.loading(this.bytes / all);
+    this.loading(this.bytes, all);
   }
 }

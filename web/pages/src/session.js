@@ -20,7 +20,7 @@ const END_AFTER = globalThis.crossOriginIsolated ? 1000 : 300;
  * @typedef {{
  *   state(state: State, stage: string): void,
  *   message(message: FromWorker): void,
- *   loading(share: number): void,
+ *   loading(bytes: number, all: number): void,
  *   ended(outcome: Outcome | "restarted" | "broken" | "unstarted", why: string): void,
  * }} Listener  `ended` follows every run, however it ends
  */
@@ -58,8 +58,11 @@ export class Session {
       // What a worker sent before it was given up no longer counts.
       if (message && sandbox === this.sandbox) this.receive(message);
     });
-    sandbox.loading = (share) => {
-      if (sandbox === this.sandbox && this.state === "starting") this.listener.loading(share);
+    sandbox.loading = (bytes, all) => {
+      if (sandbox === this.sandbox && this.state === "starting") this.listener.loading(bytes, all);
+    };
+    sandbox.refused = (why) => {
+      if (sandbox === this.sandbox && this.state === "starting") this.fail(why);
     };
     this.sandbox = sandbox;
     this.enter("starting", "python");

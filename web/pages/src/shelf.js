@@ -5,65 +5,115 @@ import { checked, fileName, LONGEST_SOURCE } from "./link.js";
 /** @typedef {import("./programs.js").Program} Program */
 /** @typedef {import("./link.js").Kept} Kept */
 
-const KEY = "tabgrad.programs";
-const SHARED = "shared";
+// Each program is kept by itself, so that two tabs keep what was made in both.
+const LAST = "tabgrad.programs"; // which was shown last; in earlier versions all that was kept
+const DRAFT = "tabgrad.draft:"; // and the name of a program, or of what came with a link
+const CAME = "tabgrad.link:"; // and a name: what came with a link, as it came
+const MOST_CAME = 20; // links whose programs are kept, those that were edited apart
 
 export class Shelf {
-  /** @param {Program[]} programs */
-  constructor(programs) {
+  /** @param {Program[]} programs @param {(name: string) => void} elsewhere when another tab has edited a program */
+  constructor(programs, elsewhere = () => {}) {
     this.programs = programs;
     /** What was edited, by the name of the program. @type {Map<string, Kept>} */
     this.drafts = new Map();
+    /** What came with links, by the names of their entries. @type {Map<string, Kept>} */
+    this.came = new Map();
     this.keeps = false; // whether the browser has taken the last edit
+    const last = this.load();
+    const [first] = programs;
+    if (!first) throw new Error("there is no program");
+    this.shown = this.programs.find(({ name }) => name === last) ?? first;
+    addEventListener("storage", ({ key }) => this.changedElsewhere(key, elsewhere));
+  }
+
+  /** Take what the browser has kept; returns the name of what was shown last. */
+  load() {
     let last = "";
-    /** @type {Kept | null} */
-    let shared = null;
     try {
-      const told = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-      last = String(told.last);
-      for (const [name, draft] of Object.entries(told.drafts ?? {})) {
-        const kept = checked(draft);
-        if (kept) this.drafts.set(name, kept);
+      const told = JSON.parse(localStorage.getItem(LAST) ?? "{}");
+      last = String(told?.last);
+      this.takeOver(told);
+      const keys = Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i) ?? "");
+      for (const key of keys.filter((each) => each.startsWith(CAME)).sort()) {
+        const kept = this.kept(key);
+        if (kept) this.add(key.slice(CAME.length), kept);
       }
-      shared = checked(told.shared);
+      for (const key of keys.filter((each) => each.startsWith(DRAFT))) {
+        const kept = this.kept(key);
+        if (kept) this.drafts.set(key.slice(DRAFT.length), kept);
+      }
     } catch {
       // nothing is kept here, or nothing that is ours
     }
-    /** What came with a link. */
-    this.shared = shared;
-    if (shared) this.addShared(shared);
-    const [first] = programs;
-    if (!first) throw new Error("there is no program");
-    this.shown = programs.find(({ name }) => name === last) ?? first;
+    return last;
   }
 
-  /** The entry for what came with a link. @param {Kept} program */
-  addShared(program) {
-    this.shared = program;
-    const made = { name: SHARED, title: "From a link", source: program.source };
-    const at = this.programs.findIndex(({ name }) => name === SHARED);
-    if (at < 0) this.programs.push(made);
-    else this.programs[at] = made;
+  /** @param {string} key */
+  kept(key) {
+    try {
+      return checked(JSON.parse(localStorage.getItem(key) ?? "null"));
+    } catch {
+      return null;
+    }
+  }
+
+  /** Take over what an earlier version has kept, all in one. @param {any} told */
+  takeOver(told) {
+    if (!told?.drafts && !told?.shared) return;
+    for (const [name, draft] of Object.entries(told.drafts ?? {})) {
+      if (checked(draft)) localStorage.setItem(DRAFT + name, JSON.stringify(draft));
+    }
+    if (checked(told.shared)) localStorage.setItem(`${CAME}shared`, JSON.stringify(told.shared));
+    localStorage.setItem(LAST, JSON.stringify({ last: told.last }));
+  }
+
+  /** The entry for what came with a link. @param {string} name @param {Kept} program @returns {Program} */
+  add(name, program) {
+    this.came.set(name, program);
+    const there = this.programs.find((each) => each.name === name);
+    if (there) return there;
+    const made = { name, title: `From a link: ${program.name}`, source: program.source };
+    this.programs.push(made);
     return made;
   }
 
-  /** Take a program out of a link, and show it. @param {Kept} program */
+  /** Take a program out of a link, and show it: with what was made of it before. @param {Kept} program */
   take(program) {
-    this.drafts.set(SHARED, program);
-    this.shown = this.addShared(program);
+    const same = [...this.came].find(
+      ([, each]) => JSON.stringify(each) === JSON.stringify(program),
+    );
+    // names are in the order in which links came
+    const name = same?.[0] ?? `${Date.now()}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
+    this.shown = this.add(name, program);
+    this.write(CAME + name, program);
+    this.forgetOldest();
     this.keep();
+  }
+
+  /** Let go of the oldest links whose programs nobody has edited. */
+  forgetOldest() {
+    const unedited = [...this.came.keys()].filter(
+      (name) => !this.drafts.has(name) && name !== this.shown.name,
+    );
+    for (const name of unedited.slice(0, Math.max(0, this.came.size - MOST_CAME))) {
+      this.came.delete(name);
+      this.programs = this.programs.filter((each) => each.name !== name);
+      this.write(CAME + name, null);
+    }
   }
 
   /** The program that is shown, as it is now. @returns {Kept} */
   get current() {
     const { name, source } = this.shown;
-    return this.drafts.get(name) ?? { name, source, seed: null, device: "auto" };
+    const came = this.came.get(name);
+    return this.drafts.get(name) ?? came ?? { name, source, seed: null, device: "auto" };
   }
 
   /** Whether it differs from what it was. */
   get edited() {
     const { source, seed, device } = this.current;
-    const was = this.shown.name === SHARED ? this.shared : null;
+    const was = this.came.get(this.shown.name);
     return (
       source !== this.shown.source ||
       seed !== (was?.seed ?? null) ||
@@ -75,7 +125,7 @@ export class Shelf {
   change(changes) {
     const was = this.current;
     const now = { ...was, ...changes };
-    const own = this.shown.name !== SHARED;
+    const own = !this.came.has(this.shown.name);
     // an edited program is no longer the file that it was
     if (own && now.source !== this.shown.source && now.name === this.shown.name) {
       now.name = `my_${now.name}`;
@@ -85,14 +135,15 @@ export class Shelf {
     }
     now.name = fileName(now.name);
     this.drafts.set(this.shown.name, now);
+    if (!this.edited && now.name === (this.came.get(this.shown.name) ?? this.shown).name) {
+      this.drafts.delete(this.shown.name);
+    }
     this.keep();
   }
 
   /** Make the program that is shown what it was. */
   reset() {
-    const { name } = this.shown;
-    if (name === SHARED && this.shared) this.drafts.set(SHARED, this.shared);
-    else this.drafts.delete(name);
+    this.drafts.delete(this.shown.name);
     this.keep();
   }
 
@@ -102,19 +153,32 @@ export class Shelf {
     this.keep();
   }
 
-  /** Let the browser keep it for the next visit, if it will. */
+  /** Let the browser keep the program that is shown for the next visit, if it will. */
   keep() {
-    const drafts = [...this.drafts].filter(([, { source }]) => source.length <= LONGEST_SOURCE);
+    const { name } = this.shown;
+    const draft = this.drafts.get(name);
+    const fits = draft && draft.source.length <= LONGEST_SOURCE;
+    this.keeps = this.write(LAST, { last: name }) && this.write(DRAFT + name, fits ? draft : null);
+  }
+
+  /** @param {string} key @param {object | null} value */
+  write(key, value) {
     try {
-      const told = {
-        last: this.shown.name,
-        shared: this.shared,
-        drafts: Object.fromEntries(drafts),
-      };
-      localStorage.setItem(KEY, JSON.stringify(told));
-      this.keeps = true;
+      if (value) localStorage.setItem(key, JSON.stringify(value));
+      else localStorage.removeItem(key);
+      return true;
     } catch {
-      this.keeps = false; // it is full, or nothing may be kept
+      return false; // it is full, or nothing may be kept
     }
+  }
+
+  /** Another tab keeps something. @param {string | null} key @param {(name: string) => void} elsewhere */
+  changedElsewhere(key, elsewhere) {
+    if (!key?.startsWith(DRAFT)) return;
+    const name = key.slice(DRAFT.length);
+    if (name === this.shown.name) return elsewhere(name);
+    const kept = this.kept(key);
+    if (kept) this.drafts.set(name, kept);
+    else this.drafts.delete(name);
   }
 }

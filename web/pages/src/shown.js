@@ -4,13 +4,14 @@
  */
 
 import { rebuild } from "./markup.js";
-import { colour, onColours } from "./page.js";
+import { colour, isNarrow, onColours } from "./page.js";
 
 /** @typedef {import("./messages.js").Form} Form */
 
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 const DOCUMENT = `<!doctype html><html lang="en"><head><meta http-equiv="Content-Security-Policy" content="${POLICY}"><meta name="color-scheme" content="light dark"><title>Output</title></head><body></body></html>`;
-const HIGHEST = 640; // CSS pixels of a frame; what is higher scrolls in it
+const HIGHEST = 4000; // CSS pixels of a frame; what is higher scrolls in it
+const SMALLEST = 0.75; // of a drawing's own width: smaller, its words could not be read, so it scrolls
 
 /** @type {Set<Shown>} */
 const framed = new Set();
@@ -86,6 +87,7 @@ export class Shown {
     if (!inside?.querySelector("meta[http-equiv]")) return; // not loaded yet
     rebuild(this.markup, inside, inside.body);
     this.paint();
+    this.widen();
     this.sizes.disconnect();
     this.sizes.observe(inside.documentElement);
     this.sizes.observe(inside.body);
@@ -105,7 +107,20 @@ export class Shown {
     for (const drawing of inside.body.querySelectorAll("svg, img")) {
       const { style } = /** @type {HTMLElement | SVGElement} */ (drawing);
       style.maxWidth = "100%";
+      const own = Number(drawing.getAttribute("width"));
+      const whole = drawing.localName === "svg" && !drawing.parentElement?.closest("svg");
+      if (whole && own > 0) style.minWidth = `${SMALLEST * own}px`;
       if (drawing.hasAttribute("viewBox") || drawing.localName === "img") style.height = "auto";
+    }
+  }
+
+  /** Give what is chosen by finger the room that a finger needs. */
+  widen() {
+    const labels = isNarrow() ? this.frame?.contentDocument?.body.querySelectorAll("label") : null;
+    for (const { style } of labels ?? []) {
+      style.minWidth = "44px";
+      style.paddingBlock = "11px";
+      style.textAlign = "center";
     }
   }
 

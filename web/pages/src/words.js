@@ -8,6 +8,10 @@ export const STAGES = /** @type {Record<string, string>} */ ({
   queued: "Runs as soon as Python has started…",
 });
 
+/** How much of Python is here, in bytes that are unpacked. @param {number} bytes @param {number} all */
+export const loading = (bytes, all) =>
+  `Loading Python: ${Math.round(bytes / 1e6)} of ${Math.round(all / 1e6)} MB…`;
+
 /** How a run ended. */
 export const ENDS = {
   finished: "Finished",

@@ -65,6 +65,14 @@ export class Controls {
     if (target.dataset.call) this.listener.call(target.dataset.call);
   }
 
+  /** Tell the author of a control whose name the program does not know. @param {string} name */
+  warn(name) {
+    const kind = `[data-kind="${CSS.escape(name)}"]`; // which may be for the canvas alone
+    if (this.element.querySelector(kind)) return;
+    const src = this.element.getAttribute("src");
+    console.warn(`tabgrad-demo: ${src} gives no constant to the name ${name} of a control`);
+  }
+
   /** Write each value where the author wants to see it: in the elements with its `data-value`. */
   show() {
     for (const [name, value] of Object.entries(this.values)) {

@@ -6,7 +6,7 @@ import { LONGEST_SOURCE } from "../link.js";
 import { OutputPanel } from "../output.js";
 import { isCalm } from "../page.js";
 import { TrainingPanel } from "../training.js";
-import { ENDS } from "../words.js";
+import { ENDS, TORCH } from "../words.js";
 import { Controls } from "./controls.js";
 import { Hub } from "./hub.js";
 
@@ -26,9 +26,11 @@ const PARTS = `
       <span class="stage" id="stage" role="status"></span>
       <button type="button" class="run" id="run" data-action="run">Run</button>
     </div>
+    <progress class="loading" id="loading" max="1" value="0" aria-label="Loading Python" hidden></progress>
     <img class="poster" id="poster" alt="" hidden />
     <p class="told" id="told" hidden></p>
     <div class="controls"><slot></slot></div>
+    <p class="told" id="unfit" role="status" hidden></p>
     <section id="training" aria-label="Training" hidden>
       <div class="progress">
         <progress id="progress" max="1" value="0" aria-label="Progress"></progress>
@@ -64,8 +66,11 @@ export class TabgradDemo extends HTMLElement {
       call: (name) => this.call(name),
     });
     this.source = "";
-    this.away = false;
+    this.address = ""; // of the source
     this.seen = false;
+    this.running = false;
+    /** Why names can't take the values of their controls. @type {Map<string, string>} */
+    this.unfit = new Map();
     this.alive = false; // whether the names of a run are there
     this.again = ""; // a function to call once more, when the call before has ended
     this.began = 0;
@@ -104,11 +109,15 @@ export class TabgradDemo extends HTMLElement {
     });
   }
 
+  /** Whether nobody can see it. */
+  get away() {
+    return !this.seen || document.hidden;
+  }
+
   /** @param {boolean} [seen] */
   look(seen = this.seen) {
     this.seen = seen;
-    const away = !seen || document.hidden;
-    this.away = away;
+    const { away } = this;
     hub.look(this);
     const stage = this.piece("stage");
     if (stage.textContent === "Running…" && away) stage.textContent = "Paused";
@@ -127,8 +136,7 @@ export class TabgradDemo extends HTMLElement {
     if (hub.has(this)) return;
     this.began = performance.now();
     try {
-      if (!this.source) this.source = await this.fetch();
-      this.piece("source").textContent = this.source;
+      await this.load();
     } catch (error) {
       this.tell(error instanceof Error ? error.message : String(error));
       return;
@@ -150,15 +158,31 @@ export class TabgradDemo extends HTMLElement {
     else hub.ask(this, name);
   }
 
-  async fetch() {
+  /** Have the text of the program that `src` names now. */
+  async load() {
     const src = this.getAttribute("src");
     if (!src) throw new Error("This element names no program: it needs src.");
     const url = new URL(src, document.baseURI);
-    const response = await fetch(url).catch(() => null);
-    if (!response?.ok) throw new Error(`The program ${url.pathname} cannot be loaded.`);
+    if (this.address === url.href) return;
+    const own = url.origin === location.origin;
+    const name = own ? url.pathname : url.href;
+    const refuse = (/** @type {string} */ why) => {
+      throw new Error(`The program ${name} cannot be loaded: ${why}.`);
+    };
+    const response = await fetch(url).catch((error) => {
+      const policy = "its host must allow that (Access-Control-Allow-Origin), and so must";
+      return refuse(own ? String(error) : `${policy} the policy of this page (connect-src)`);
+    });
+    if (!response.ok) refuse(`the host answers ${response.status}`);
+    if (response.headers.get("content-type")?.startsWith("text/html")) {
+      refuse("the host answers with a page of HTML");
+    }
     const text = await response.text();
-    if (text.length > LONGEST_SOURCE) throw new Error(`The program ${url.pathname} is too long.`);
-    return text;
+    if (text.length > LONGEST_SOURCE) refuse("it is too long");
+    this.source = text;
+    this.address = url.href;
+    this.piece("source").textContent = text;
+    this.tell("");
   }
 
   program() {
@@ -191,7 +215,14 @@ export class TabgradDemo extends HTMLElement {
     this.show();
   }
 
+  /** How much of Python is here. @param {number} share */
+  loads(share) {
+    /** @type {HTMLProgressElement} */ (this.piece("loading")).value = share;
+    this.piece("loading").hidden = share >= 1;
+  }
+
   begins() {
+    this.running = true;
     if (!this.alive || this.again === "") this.piece("poster").hidden = true;
     this.began = performance.now();
     this.piece("stage").textContent = this.away ? "Paused" : "Running…";
@@ -199,6 +230,8 @@ export class TabgradDemo extends HTMLElement {
       this.output.clear();
       this.piece("output").hidden = true;
       this.training.reset();
+      this.unfit.clear();
+      this.fit("", "");
     }
     this.show();
   }
@@ -207,11 +240,14 @@ export class TabgradDemo extends HTMLElement {
   receive(message) {
     const { output } = this;
     if (message.type === "progress") return this.training.show(message.events);
+    if (message.type === "fit") return this.fit(message.name, message.why);
+    if (message.type === "unbound") return this.controls.warn(message.name);
     if (message.type === "output") {
       for (const { stream, text } of message.pieces) output.write(stream, text);
     } else if (message.type === "shown") output.show(message);
-    else if (message.type === "hint") output.note(message.text);
-    else if (message.type === "lost") output.note(message.message);
+    else if (message.type === "hint") {
+      output.note(message.offer === "torch" ? `${message.text}\n${TORCH}` : message.text);
+    } else if (message.type === "lost") output.note(message.message);
     else return;
     this.piece("output").hidden = false;
   }
@@ -221,13 +257,26 @@ export class TabgradDemo extends HTMLElement {
     const seconds = ((performance.now() - this.began) / 1000).toFixed(1);
     this.piece("stage").textContent =
       outcome === "finished" ? `Finished in ${seconds} s` : ENDS[outcome];
-    this.alive = ["finished", "failed", "stopped"].includes(outcome);
+    // what was stopped while it waited has made nothing, and what an earlier run has made is there
+    if (this.running || outcome !== "stopped") {
+      this.alive = ["finished", "failed", "stopped"].includes(outcome);
+    }
+    this.running = false;
+    this.loads(1);
     if (why) this.tell(why);
     this.show();
     this.dispatchEvent(new CustomEvent("ended", { detail: outcome }));
     const { again } = this;
     this.again = "";
     if (again && this.alive) queueMicrotask(() => this.call(again));
+  }
+
+  /** A name can't take the value of its control; "" if it can. @param {string} name @param {string} why */
+  fit(name, why) {
+    if (why) this.unfit.set(name, why);
+    else this.unfit.delete(name);
+    this.piece("unfit").textContent = [...this.unfit.values()].join("; ");
+    this.piece("unfit").hidden = this.unfit.size === 0;
   }
 
   forgotten() {

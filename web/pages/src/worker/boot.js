@@ -3,6 +3,7 @@
 /// <reference path="../text.d.ts" />
 import { loadPyodide } from "pyodide";
 import { info } from "pyodide/pyodide-lock.json";
+import controls from "./controls.py";
 import display from "./display.py";
 import hints from "./hints.py";
 import runner from "./runner.py";
@@ -24,7 +25,10 @@ import { Snapshot } from "./snapshot.js";
  *   emit(events: import("../messages.js").ProgressEvent[]): void,
  *   show(place: string, form: string, data: string, label: string): void,
  *   hint(text: string, offer: string): void,
+ *   fit(space: string, name: string, why: string): void,
+ *   unbound(space: string, name: string): void,
  *   lost(message: string): void,
+ *   mid_line(): boolean,
  *   pause(): Promise<void>,
  *   stopping(): boolean,
  *   readonly library: Promise<void> | undefined,
@@ -50,7 +54,7 @@ def code(name):
     source, made = compiled.get(name, (None, None))
     return made if source == sources[name] else compile(sources[name], f"{name}.py", "exec")
 
-for name in ("display", "hints"):
+for name in ("controls", "display", "hints"):
     sys.modules[name] = types.ModuleType(name)
     exec(code(name), sys.modules[name].__dict__)
 exec(code("runner"), names)
@@ -76,8 +80,10 @@ class Library {
     this.coming ??= this.fetch().then(() => {
       this.there = true;
     });
-    // Whoever imports before they are there gets the error.
-    this.coming.catch(() => {});
+    // Whoever imports before they are there gets the error; who does so later has them fetched again.
+    this.coming.catch(() => {
+      this.coming = undefined;
+    });
     return this.coming;
   }
 }
@@ -122,8 +128,11 @@ async function afresh(files, create) {
  */
 async function lay(files, pyodide, names) {
   const lain = Object.entries(names).map(async ([path, name]) => {
-    pyodide.FS.writeFile(path, await files.need(name));
-    files.forget(name);
+    try {
+      pyodide.FS.writeFile(path, await files.need(name));
+    } finally {
+      files.forget(name);
+    }
   });
   await Promise.all(lain);
 }
@@ -213,7 +222,6 @@ async function loaded(files, createPyodideModule, snapshot) {
 /** @param {Files} files @param {Pyodide} pyodide */
 export async function loadNumPy(files, pyodide) {
   pyodide.unpackArchive(await files.get("numpy.whl"), "wheel");
-  files.forget("numpy.whl");
 }
 
 /**
@@ -225,7 +233,7 @@ export function startRunner(pyodide, page) {
   // a program's input() is told that there is none, as where a script has no terminal
   pyodide.setStdin({ stdin: () => null });
   const names = pyodide.toPy({});
-  const sources = pyodide.toPy({ display, hints, runner });
+  const sources = pyodide.toPy({ controls, display, hints, runner });
   pyodide.runPython(LOAD, { globals: pyodide.toPy({ sources, names }) });
   sources.destroy();
   return runnerOf(pyodide, names);

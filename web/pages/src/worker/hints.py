@@ -1,5 +1,6 @@
 """What a visitor can do about an error that comes of running in a page; "" where that is not why."""
 
+import errno
 import sys
 
 HERE = "Python's standard library, NumPy and tabgrad"
@@ -11,15 +12,32 @@ KEYBOARD = (
     "input() has nobody to ask here: a program on this page reads no keyboard. Write the answer into the "
     'program instead, as in name = "Ada".'
 )
-TORCH = (
-    "PyTorch is not here, but tabgrad has its names: with the line below at the top, import torch means "
-    "tabgrad."
+TORCH = "PyTorch is not here, but tabgrad has its names: with this line at the top, import torch means tabgrad:"
+PROCESSES = "A program on this page is alone: it can start no other program. Call the Python function itself."
+FILES = (
+    "A program on this page sees no files of yours, only what it has written itself. Write the data into the "
+    "program, as text between three quotes, or run it on your own computer: pip install tabgrad"
+)
+MAGIC = (
+    "Lines that begin with % or ! are for notebooks, and nothing can be installed here: a program on this page "
+    f"has {HERE}. Take the line out."
 )
 THREADS = "Python in a page has one thread. Call the function itself, or use asyncio."
 DOCUMENT = (
     "A program on this page runs in a worker: it sees no document and no window. What it prints and shows "
     "appears in the output."
 )
+UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ECONNREFUSED}
+OF_PAGES = {
+    "document",
+    "window",
+    "parent",
+    "localStorage",
+    "sessionStorage",
+    "alert",
+    "prompt",
+    "confirm",
+}
 NETWORKED = {"ssl", "_ssl", "requests", "httpx", "aiohttp", "urllib3", "_socket", "micropip"}
 
 
@@ -43,9 +61,24 @@ def of_one(error: BaseException) -> str:
         return KEYBOARD
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return THREADS
+    if isinstance(error, SyntaxError):
+        return MAGIC if (error.text or "").lstrip().startswith(("%", "!")) else ""
+    if isinstance(error, AttributeError) and str(error) in OF_PAGES:  # as js.document says
+        return DOCUMENT
+    if isinstance(error, OSError):
+        return of_system(error)
     if networked(error):
         return NETWORK
     return ""
+
+
+def of_system(error: OSError) -> str:
+    """Return the hint on what an operating system would have: files, processes, a network."""
+    if "does not support processes" in str(error):
+        return PROCESSES
+    if isinstance(error, FileNotFoundError):
+        return FILES
+    return NETWORK if networked(error) or error.errno in UNREACHABLE else ""
 
 
 def absent(error: ImportError) -> str:

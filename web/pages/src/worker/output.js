@@ -20,6 +20,7 @@ export class Output {
     /** @type {Piece[]} */
     this.waiting = [];
     this.length = 0;
+    this.midLine = false; // whether the last line of the program's has no end yet
   }
 
   /** A writer for one of Python's streams. @param {Stream} stream */
@@ -33,6 +34,7 @@ export class Output {
 
   /** @param {Stream} stream @param {string} text */
   write(stream, text) {
+    if (stream === "out") this.midLine = !text.endsWith("\n");
     const now = performance.now();
     this.allowance = Math.min(this.allowance + (now - this.last) / WINDOW, AT_ONCE);
     this.last = now;

@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import controls
 import display
 import hints
 import tabgrad_page as page
@@ -47,8 +48,10 @@ LAST = "__last__"  # what the value of a last bare expression is bound to, for a
 class Space:
     """What belongs to one program: its module, and what it has published."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, space: str = "") -> None:
         self.name = name
+        self.space = space
+        self.unfit: set[str] = set()  # names with controls whose value they can't take
         self.module = types.ModuleType("__main__")
         self.module.__file__ = name
         self.published: dict[str, Callable[..., Any]] = {}
@@ -131,6 +134,9 @@ def plain(event: dict[str, Any], now: float) -> dict[str, Any]:
         weights = [
             name for name, value in current.published.items() if hasattr(value, "state_dict")
         ]
+        odd = event["functions"].get("predict", print)
+        if not callable(odd):
+            raise TypeError(f"publish: predict must be a function, got {type(odd).__name__}")
         return {"event": kind, "names": list(event["functions"]), "weights": weights}
     sent = {"event": kind, "bar": event["bar"], "time": now}
     if kind == "start":
@@ -168,7 +174,7 @@ class NumPyOnDemand:
     ) -> importlib.machinery.ModuleSpec | None:
         """Find numpy after loading it, and its random numbers; everything else is left to others."""
         if name == "numpy" and not self.loaded and can_run_sync():
-            run_sync(page.load_numpy())
+            self.load(name)
             self.loaded = True
             importlib.invalidate_caches()
             return importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -178,6 +184,17 @@ class NumPyOnDemand:
         if spec is not None and spec.loader is not None:
             spec.loader.exec_module = self.seeded(spec.loader.exec_module)  # type: ignore[method-assign]
         return spec
+
+    def load(self, name: str) -> None:
+        """Have NumPy's files; raises ImportError where they could not be fetched."""
+        try:
+            run_sync(page.load_numpy())
+        except JsException as error:
+            raise ImportError(
+                f"numpy: it comes from this page's host when it is first imported, and could not be fetched "
+                f"({error}); is there a network? Run again",
+                name=name,
+            ) from None
 
     def seeded(self, execute: Callable[[Any], None]) -> Callable[[Any], None]:
         """Return what executes the module and then seeds its numbers."""
@@ -213,7 +230,7 @@ class LibraryFirst:
                 run_sync(page.library)
             except JsException as error:
                 raise ImportError(
-                    f"{name}: Python's library could not be fetched ({error}); load the page anew",
+                    f"{name}: Python's library could not be fetched ({error}); is there a network? Run again",
                     name=name,
                 ) from None
         sys.meta_path.remove(self)
@@ -239,17 +256,38 @@ def present(value: Any, place: str, text: Callable[[Any], str] = repr) -> None:
     elif place:
         page.show(place, "text", text(value)[: display.MOST], type(value).__name__)
     else:
-        print(text(value))
+        print("\n" * page.mid_line() + text(value))
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning; of a lost coroutine what to do, for the line that loses it is one of this file."""
+    if category is RuntimeWarning and "was never awaited" in str(message):
+        return page.hint(f"{message}: write await before the call.", "")
+    print(
+        warnings.formatwarning(message, category, filename, lineno, line), end="", file=sys.stderr
+    )
+
+
+warnings.showwarning = show_warning
 
 
 def code_of(source: str, name: str, values: dict[str, Any]) -> types.CodeType:
     """Compile a program: its last bare expression is kept, and constants get the values of controls."""
     tree = ast.parse(source, name)
     for statement in tree.body:
-        target = assigned(statement)
+        target = controls.assigned(statement)
         if target in values:
-            value = alike(values.pop(target), ast.literal_eval(statement.value))
+            value = fitted(current, target, values.pop(target), ast.literal_eval(statement.value))
             statement.value = ast.copy_location(ast.Constant(value), statement.value)
+    for rest in values:
+        page.unbound(current.space, rest)
     last = tree.body[-1] if tree.body else None
     if isinstance(last, ast.Expr) and not source.rstrip().endswith(";"):
         target = ast.copy_location(ast.Name(LAST, ast.Store()), last)
@@ -257,23 +295,13 @@ def code_of(source: str, name: str, values: dict[str, Any]) -> types.CodeType:
     return compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
-def alike(value: Any, old: Any) -> Any:
-    """Return the value of a control as a float or bool where the name had one: JavaScript knows no integers."""
-    return type(old)(value) if isinstance(old, float | bool) else value
-
-
-def assigned(statement: ast.stmt) -> str:
-    """Return the name that a statement gives a constant, as `rate = 0.1` or `rate: float = 0.1` do; or ""."""
-    if isinstance(statement, ast.AnnAssign):
-        target = statement.target
-    elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-        target = statement.targets[0]
-    else:
-        return ""
-    value = statement.value
-    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
-        value = value.operand
-    return target.id if isinstance(target, ast.Name) and isinstance(value, ast.Constant) else ""
+def fitted(space: Space, name: str, value: Any, old: Any) -> Any:
+    """Return the value of a control like the old one of its name, or that one, and tell the page why."""
+    new, why = controls.fit(name, value, old)
+    if why or name in space.unfit:
+        page.fit(space.space, name, why)
+        (space.unfit.add if why else space.unfit.discard)(name)
+    return new
 
 
 async def run(
@@ -286,7 +314,7 @@ async def run(
 ) -> str:
     """Run a program as `__main__`; returns "finished", "failed" or "stopped"."""
     global current
-    current = spaces[space] = Space(name)
+    current = spaces[space] = Space(name, space)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     enter(current)
     feed.shown = 0
@@ -356,7 +384,9 @@ async def attempt(work: Callable[[], Any], value: Callable[[Any], Any]) -> str:
     except SystemExit as error:
         if error.code in (None, 0):
             return "finished"
-        if not isinstance(error.code, int):
+        if isinstance(error.code, int):
+            page.hint(f"The program ended itself: sys.exit({error.code}).", "")
+        else:
             print(error.code, file=sys.stderr)
         return "failed"
     except BaseException as error:
@@ -387,7 +417,7 @@ def set_value(space: str, name: str, value: Any) -> None:
     """Give a name of a program the value of a control."""
     if space in spaces:
         names = spaces[space].module.__dict__
-        names[name] = alike(value, names.get(name))
+        names[name] = fitted(spaces[space], name, value, names.get(name))
 
 
 async def weights(space: str, name: str) -> tuple[Any, str]:

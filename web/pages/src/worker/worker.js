@@ -55,7 +55,10 @@ const pageFor = ({ pyodide, library }) => ({
     output.flush();
     tell({ type: "hint", text, offer: offer === "torch" ? "torch" : "" });
   },
+  fit: (space, name, why) => tell({ type: "fit", space, name, why }),
+  unbound: (space, name) => tell({ type: "unbound", space, name }),
   lost: (message) => tell({ type: "lost", message }),
+  mid_line: () => output.midLine,
   pause: () =>
     new Promise((resolve) => {
       pausing.push(resolve);
@@ -64,8 +67,12 @@ const pageFor = ({ pyodide, library }) => ({
   stopping: () => stopping,
   load_numpy: async () => {
     files.need("numpy.whl");
-    await library.begin();
-    await loadNumPy(files, pyodide);
+    try {
+      await library.begin();
+      await loadNumPy(files, pyodide);
+    } finally {
+      files.forget("numpy.whl"); // or the next import would find what went wrong with this one
+    }
   },
 });
 
