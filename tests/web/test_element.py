@@ -248,8 +248,8 @@ def test_a_value_that_a_name_cannot_take_is_said(guest: Guest) -> None:
     guest.until("kinds", "output", "1 0.5 True b", START)
     said = guest.part("kinds", "unfit")
     assert said == (
-        "whole stays 1: it is a whole number, and 'zz' is not; "
-        "real stays 0.5: it is a number, and '1e' is not; yes stays True: it is True or False, and 'maybe' is not"
+        "whole stays 1: it is a whole number, and 'zz' is not; real stays 0.5: it is a number, "
+        "and '1e' is not; yes stays True: it is True or False, and 'maybe' is not"
     )
     assert any("no constant to the name nothing" in text for text in warned)
     guest.until("kinds", "stage", "Finished")
