@@ -52,7 +52,13 @@ def loop(
     `bounds` are (start, size, step). Several turns are one where that is cheaper; they keep their order.
     """
     start, size, step = bounds
-    n = limits.decide("copies", lambda: min(copies(limits, lines), max(size // step, 1)))
+
+    def choose() -> int:
+        # where the size varies, the last whole turn would be a number of its own, and a text for each
+        varies = limits.dynamic is not None and limits.dynamic.varies(size)
+        return 1 if varies else min(copies(limits, lines), max(size // step, 1))
+
+    n = limits.decide("copies", choose)
     if n < 2:
         return [d.loop(name, start, f"{Size(size)}", f"{step}u"), *_inside(lines), "}"]
     if limits.dynamic is None and size <= n and step == 1:
