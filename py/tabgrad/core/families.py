@@ -12,8 +12,8 @@ from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import REGISTRY, Op, Rule, real_only, require, same_dtype, uses
 from tabgrad.core.promotion import accumulate, call, cast as cast_to, single
 from tabgrad.core.shape import without
-from tabgrad.core.spec import NO_PARAMS, Params, Spec, intern_params, spec
-from tabgrad.core.trace import at_once, bind, constant, formed
+from tabgrad.core.spec import Params, Spec, spec
+from tabgrad.core.trace import at_once, bind, constant
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,12 +91,8 @@ class Elementwise(Op):
         if len(self.maps) != n:
             raise RegistryError(f"{self.name}: {n} operands but {len(self.maps)} derivatives")
         self.reads = tuple(None if m is None else uses(m, 1) for m in self.maps)
-        self.code = code
-        self.domain = domain
-        self.result = result
-        self.integers = integers
-        self.kinds = kinds
-        self.tolerance = tolerance
+        self.code, self.domain, self.tolerance = code, domain, tolerance
+        self.result, self.integers, self.kinds = result, integers, kinds
 
     def check(self) -> None:
         """Check that there is code for every language and kind of dtype, and that it names only operands."""
@@ -466,40 +462,6 @@ class KernelOp(Op):
     def batch(self, size: int, args: Operands, dims: Dims, params: Params) -> Any:
         """Apply the declared rule."""
         return self.batching(size, args, dims, **params)
-
-
-class Undone(Exception):
-    """The function of a form leaves these operands to the ops."""
-
-
-class Form(Op):
-    """A composition of ops that `cpu` computes by one function of arrays, where nothing is to be recorded.
-
-    `compute` gives its result, of the spec of the operand number `like`, or None where the ops must do it: also
-    where the function raises Undone. It has no derivative and no kernel, and no program can name it.
-    """
-
-    family = "form"
-
-    def __init__(self, fn: Callable[..., Any], like: int) -> None:
-        self.fn, self.name, self.like = fn, fn.__name__.lower(), like
-        self.specs, self.runs = {}, {}
-
-    def infer_spec(self, *specs: Spec, **params: Any) -> Spec:
-        """Take the spec of one operand."""
-        return specs[self.like]
-
-    def compute(self, *args: Tensor, **params: Any) -> Any:
-        """Return the result for these tensors, or None."""
-        try:
-            return formed(self, args, intern_params(params) if params else NO_PARAMS)
-        except Undone:
-            return None
-
-
-def form(like: int = 0) -> Callable[[Callable[..., Any]], Form]:
-    """Declare a form; see Form."""
-    return lambda fn: Form(fn, like)
 
 
 def _decorator(

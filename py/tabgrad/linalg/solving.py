@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
-from tabgrad.core.families import form
+from tabgrad.core.forms import form
 from tabgrad.core.promotion import accumulate
 from tabgrad.core.shape import axis_of, needs_rank
 from tabgrad.linalg import return_types

@@ -7,7 +7,7 @@ import importlib
 import math
 from typing import Any
 
-from tabgrad.core.families import Undone
+from tabgrad.core.forms import Undone
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array
 

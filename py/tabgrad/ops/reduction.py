@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import DType
-from tabgrad.core.families import form, reduction
+from tabgrad.core.families import reduction
+from tabgrad.core.forms import form
 from tabgrad.core.lazy_numpy import Late, np
 from tabgrad.core.op import Array, Ints, Operand
 from tabgrad.ops.elementwise import cast, where
