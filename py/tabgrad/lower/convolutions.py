@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tabgrad.core.spec import Params, spec
-from tabgrad.lower.ir import Node, Program
+from tabgrad.core.spec import NO_PARAMS, Params, spec
+from tabgrad.lower.ir import COPY, Node, Program
 from tabgrad.lower.simplify import apply, rule
 
 Facts = dict[str, Any]
@@ -122,6 +122,9 @@ def _shuffled(p: Program, x: Node, w: Node, facts: Facts) -> Node:
     filled = [a.filled for a in axes]
     w = apply(p, "permute", w, dims=order)
     w = apply(p, "reshape", w, shape=(o * math.prod(filled), c, *(a.taps for a in axes)))
+    if any(room):
+        # read through conditions at every load of a tile, a product takes compilers minutes
+        w = p._add(COPY, NO_PARAMS, (w,), w.spec, -1)
     z = apply(
         p, "conv", x, w, strides=facts["strides"], padding=tuple(a.padding for a in axes),
         dilations=tuple(a.apart for a in axes), lhs_dilations=(1,) * d, groups=groups,
