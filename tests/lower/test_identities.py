@@ -80,3 +80,23 @@ def test_jacobians_in_chunks_and_of_several_results(device: Any) -> None:
 
     for a, b in zip(run("cpu"), run(device), strict=True):
         np.testing.assert_allclose(b, a, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.every_host
+def test_zeros_of_an_identity_times_what_is_not_finite_are_nan(device: Any) -> None:
+    """Zero times inf or nan is nan, off the diagonal as well; one times inf is inf."""
+
+    def run(where: Any) -> list[Any]:
+        out = []
+        for value in (np.inf, -np.inf, np.nan, 0.0):
+            p = drawn(where)
+            for name in ("a", "b", "m", "x"):
+                spoiled = dict(p)
+                spoiled[name] = p[name].clone()
+                spoiled[name][1] = value
+                out += [compute(spoiled).cpu().numpy() for compute, _ in PROGRAMS.values()]
+        return out
+
+    with np.errstate(all="ignore"):
+        for a, b in zip(run("cpu"), run(device), strict=True):
+            np.testing.assert_allclose(b, a, rtol=2e-5, atol=2e-6)

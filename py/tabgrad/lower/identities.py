@@ -1,7 +1,8 @@
 """Products with an identity: rows of the other operand, scaled by what the identity was multiplied by.
 
 Jacobians begin with a pass over an identity, whose rows are the basis. An identity is a comparison of two
-counts that views lead to: it is 1 where row + shift = column, and 0 elsewhere.
+counts that views lead to: it is 1 where row + shift = column, and 0 elsewhere. A zero times what is not
+finite is nan: that is counted in each row of the one operand and in each column of the other.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tabgrad.core.dtype import float32, int32
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.spec import spec
 from tabgrad.lower.group import numbers
 from tabgrad.lower.index import Expr, var
 from tabgrad.lower.ir import CAST, PERMUTE, RESHAPE, SLICE, Node, Program
@@ -20,8 +23,10 @@ MOVED = (PERMUTE, RESHAPE, SLICE)
 """Views that are as well views of what an element-wise op reads."""
 FACTORS = 24
 """Values under which an identity is looked for."""
-ONE = -2
-"""The number of a constant one, see `Plan.uniforms`."""
+ZERO, ONE = -1, -2
+"""The numbers of constants zero and one, see `Plan.uniforms`."""
+NAN = -1 - 0x7FC00000
+"""The number of a constant whose bits are those of nan."""
 
 
 def picked(p: Program, apply: Apply, x: Node, y: Node) -> Node | None:
@@ -39,7 +44,7 @@ def picked(p: Program, apply: Apply, x: Node, y: Node) -> Node | None:
 
 
 def _rows(p: Program, apply: Apply, x: Node, y: Node) -> Node | None:
-    found = _factored(p, apply, x, {})
+    found = None if x.spec.dtype.is_complex else _factored(p, apply, x, {})
     if found is None:
         return None
     shift, scale = found
@@ -48,16 +53,50 @@ def _rows(p: Program, apply: Apply, x: Node, y: Node) -> Node | None:
     low, high = max(0, -shift), min(n, k - shift)
     if high <= low:
         return None
-    rows = apply(
-        p, "slice", y, starts=(low + shift, 0), stops=(high + shift, columns), steps=(1, 1)
-    )
-    if scale is not None:
-        flat, begin = apply(p, "reshape", scale, shape=(n * k,)), low * (k + 1) + shift
+
+    def lined(v: Node) -> Node:
+        """Give what stands where the identity is 1, as a column."""
+        flat, begin = apply(p, "reshape", v, shape=(n * k,)), low * (k + 1) + shift
         end = begin + (high - low - 1) * (k + 1) + 1
         line = apply(p, "slice", flat, starts=(begin,), stops=(end,), steps=(k + 1,))
-        line = apply(p, "reshape", line, shape=(high - low, 1))
-        rows = apply(p, "mul", apply(p, "expand", line, shape=rows.shape), rows)
-    return apply(p, "pad", rows, low=(low, 0), high=(n - high, 0), interior=(0, 0))
+        return apply(p, "reshape", line, shape=(high - low, 1))
+
+    def moved(v: Node) -> Node:
+        """Give the rows that the identity takes."""
+        size = (high + shift, columns)
+        return apply(p, "slice", v, starts=(low + shift, 0), stops=size, steps=(1, 1))
+
+    def placed(v: Node) -> Node:
+        return apply(p, "pad", v, low=(low, 0), high=(n - high, 0), interior=(0, 0))
+
+    rows = moved(y)
+    if scale is not None:
+        rows = apply(p, "mul", apply(p, "expand", lined(scale), shape=rows.shape), rows)
+    rows = placed(rows)
+    if not y.spec.dtype.is_floating_point:
+        return rows
+    wrong, total = _not_finite(p, apply, y, 0)
+    others = _less(p, apply, total, placed(moved(wrong)))
+    if scale is not None:
+        wrong, total = _not_finite(p, apply, x, 1)
+        more = _less(p, apply, total, placed(lined(wrong)))
+        others = apply(p, "add", others, apply(p, "expand", more, shape=others.shape))
+    none = apply(p, "eq", others, p.constant(ZERO, others.spec))
+    bits = apply(p, "bitcast", p.constant(NAN, spec(rows.shape, int32)), dtype=float32)
+    return apply(p, "where", none, rows, apply(p, "cast", bits, dtype=rows.spec.dtype))
+
+
+def _not_finite(p: Program, apply: Apply, v: Node, axis: int) -> tuple[Node, Node]:
+    """Tell by 1 what is not finite, and how much of it there is along an axis, which is kept."""
+    fine = apply(p, "cast", apply(p, "isfinite", v), dtype=int32)
+    wrong = apply(p, "sub", p.constant(ONE, fine.spec), fine)
+    total = apply(p, "reduce_sum", wrong, axes=(axis,))
+    shape = tuple(1 if i == axis else size for i, size in enumerate(v.shape))
+    return wrong, apply(p, "reshape", total, shape=shape)
+
+
+def _less(p: Program, apply: Apply, total: Node, own: Node) -> Node:
+    return apply(p, "sub", apply(p, "expand", total, shape=own.shape), own)
 
 
 def _under(n: Node) -> bool:
