@@ -83,10 +83,40 @@ def check_unused() -> None:
     losses = [alone(data()[r::SIZE], r % 2).square().mean() for r in range(SIZE)]
     (sum(losses[1:], losses[0]) / SIZE).backward()
     same_grads(net.module, alone, "unused")
+    check_left_out()
     strict = DistributedDataParallel(Net())
     with pytest.raises(RuntimeError, match=r"heads\.1\.weight.*find_unused_parameters=True"):
         strict(mine(data())).square().mean().backward()
     dist.barrier()
+
+
+class Pair(Net):
+    """Returns what both heads say."""
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return {"first": super().forward(x, 0), "both": [super().forward(x, 1)]}
+
+
+def check_left_out() -> None:
+    """An output that the loss leaves out, and a head that only steps without averaging use."""
+    small = {"find_unused_parameters": True, "bucket_cap_mb": 1e-5}
+    pair, alone = DistributedDataParallel(Pair(), **small), Pair()
+    for step in range(2):
+        for net, x in ((pair, mine(data(step))), (alone, data(step))):
+            net(x)["first"].square().mean().backward()
+        same_grads(pair.module, alone, "an output is left out")
+    net, alone = DistributedDataParallel(Net(), **small), Net()
+    for step in range(2):
+        with net.no_sync():
+            net(mine(data(step)), 1).square().mean().backward()
+        net(mine(data(5)), 0).square().mean().backward()
+        alone(data(step), 1).square().mean().backward()
+        alone(data(5), 0).square().mean().backward()
+        same_grads(net.module, alone, "used without averaging")
+        net.zero_grad()
+        alone.zero_grad()
+    net(mine(data(5)), 0).square().mean().backward()
+    assert net.module.heads[1].weight.grad is None
 
 
 class Inner(tg.autograd.Function):

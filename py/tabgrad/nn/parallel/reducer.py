@@ -42,6 +42,8 @@ class Reducer:
         self.syncs = True
         self.expected = False
         """Whether a forward whose gradients are averaged waits for its backward."""
+        self.kept: set[int] = set()
+        """The parameters that got a gradient in a backward without averaging, since the last with it."""
         self.divisor = group.size()
         """By what the sum of the gradients is to be divided; hooks divide by the number of processes."""
         self.order: list[int] = []
@@ -99,6 +101,7 @@ class Reducer:
     def ready(self, i: int) -> None:
         """Note that the gradient of a parameter is there; send the buckets that are complete."""
         if not self.syncs:
+            self.kept.add(i)
             return
         if self.bucket_of[i] < len(self.futures):
             self.reset()
@@ -144,6 +147,7 @@ class Reducer:
     def send_zeros(self) -> None:
         """Take part in the average of the others with gradients of zeros."""
         self.reset()
+        self.kept.clear()
         with tg.no_grad():
             for bucket in self.buckets:
                 first = bucket.parameters()[0]
@@ -162,6 +166,10 @@ class Reducer:
         if self.static and self.counts is None:
             # the first backward tells how often each comes; the next ones send while they go on
             self.counts = self.came
+            self.waiting = [set[int]() for _ in self.members]
+            self.launch()
+        elif self.find_unused and not self.static:
+            # outputs that the loss leaves out give their parameters nothing
             self.waiting = [set[int]() for _ in self.members]
             self.launch()
         missing = [self.names[i] for part in self.waiting for i in sorted(part)]
@@ -184,6 +192,7 @@ class Reducer:
                     if used is None or used[i]:
                         self.write(self.parameters[i], grad)
         self.expected = False
+        self.kept.clear()
         self.reset()
 
     def write(self, p: Tensor, grad: Tensor) -> None:
@@ -196,8 +205,12 @@ class Reducer:
             p.grad.copy_(grad)
 
     def used_anywhere(self) -> list[bool]:
-        """Return which parameters got a gradient on any of the processes."""
-        flags = tg.tensor([int(u) for u in self.used], dtype=tg.int32, device="cpu")
+        """Return which parameters got a gradient on any of the processes, since they were averaged last."""
+        own = [
+            used or (i in self.kept and p.grad is not None)
+            for i, (used, p) in enumerate(zip(self.used, self.parameters, strict=True))
+        ]
+        flags = tg.tensor([int(u) for u in own], dtype=tg.int32, device="cpu")
         dist.all_reduce(flags, dist.ReduceOp.MAX, group=self.group)
         return [bool(u) for u in flags.tolist()]
 
