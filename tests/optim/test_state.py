@@ -127,3 +127,31 @@ def test_copies_have_a_state_of_their_own() -> None:
         assert momenta(other) == [[1.75, 1.75], [1.75]]
     assert momenta(optimizer) == [[1.5, 1.5], [1.5]]
     assert type(copy.deepcopy(optimizer.state[w])) is dict
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_parameters_that_share_memory_change_one_after_the_other(name: str) -> None:
+    def changed(together: bool) -> list[list[float]]:
+        base = tg.arange(1.0, 13.0, device="cpu")
+        pieces = (base, base[2:6], base[6:].view(2, 3), base[4:8], base[8:].view(2, 2).t())
+        params = [p.detach().requires_grad_() for p in pieces]
+        kind: Any = getattr(tg.optim, name)
+        groups = [params] if together else [[p] for p in params]
+        optimizers = [kind(group, lr=0.5, weight_decay=0.1) for group in groups]
+        for k in range(3):
+            for n, p in enumerate(params):
+                p.grad = tg.full_like(p, n + k + 1.0)
+            for optimizer in optimizers:
+                optimizer.step()
+        return [base.tolist(), *[p.tolist() for p in params]]
+
+    assert changed(together=True) == changed(together=False)
+
+
+def test_pieces_of_one_vector_that_do_not_overlap_are_one_flat() -> None:
+    base = tg.ones(6, device="cpu")
+    params = [p.detach().requires_grad_() for p in (base[:2], base[2:].view(2, 2))]
+    optimizer = tg.optim.SGD(params, lr=0.5, momentum=0.5)
+    take_step(optimizer, *params)
+    assert base.tolist() == [0.5] * 6
+    assert len({id(flat) for flat, _ in optimizer.state.home.values()}) == 1

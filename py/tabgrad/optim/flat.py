@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from operator import itemgetter
 from typing import Any, cast
 
 import tabgrad as tg
 from tabgrad.core.capture import adopt, guard, live_scalar, on_replay
 from tabgrad.core.trace import MODE, using
 from tabgrad.optim.counters import as_number
+from tabgrad.tensor.aliasing import View, root_of
 from tabgrad.tensor.vectors import bounds, joined, parts, write_parts
 
 Tensor = tg.Tensor
@@ -328,7 +330,7 @@ class States(_Shown, MutableMapping[Tensor, Any], _DefaultDict):  # type: ignore
         for flat in {id(h[0]): h[0] for p in params if (h := self.home.get(p))}.values():
             self.dissolve(flat)
         groups: dict[Any, list[Tensor]] = {}
-        for p in params:
+        for p, turn in zip(params, _turns(params), strict=True):
             own = self.loose.setdefault(p, {})
             for name in self.counters:
                 if isinstance(own.get(name), Tensor):
@@ -337,8 +339,8 @@ class States(_Shown, MutableMapping[Tensor, Any], _DefaultDict):  # type: ignore
             numbers = frozenset(
                 (n, v) for n, v in own.items() if not isinstance(v, Tensor) and v is not None
             )
-            groups.setdefault((p.dtype, p.device, tensors, numbers), []).append(p)
-        return [self._settle(members) for members in groups.values()]
+            groups.setdefault((turn, p.dtype, p.device, tensors, numbers), []).append(p)
+        return [self._settle(groups[key]) for key in sorted(groups, key=itemgetter(0))]
 
     def _settle(self, members: list[Tensor]) -> Flat:
         flat = Flat(members)
@@ -423,6 +425,34 @@ class State:
         if isinstance(before, States) and before is not value:
             before.leave()
         optimizer.__dict__["state"] = value
+
+
+def _turns(params: list[Tensor]) -> list[int]:
+    """Return in which turn each parameter changes: after those before it whose memory it shares a part of.
+
+    In one vector the last of them would be written over the changes of the others.
+    """
+    turns: list[int] = []
+    known: dict[int, list[tuple[int, int, int]]] = {}
+    for p in params:
+        root = root_of(p)
+        start, stop = _extent(p)
+        its = known.setdefault(id(root if root.alias is None else root.alias), [])
+        turn = max([t + 1 for first, last, t in its if first < stop and start < last], default=0)
+        its.append((start, stop, turn))
+        turns.append(turn)
+    return turns
+
+
+def _extent(p: Tensor) -> tuple[int, int]:
+    """Return the places in the memory of its root between which all elements of a parameter lie."""
+    shape = p.spec.shape
+    if not p.spec.size:
+        return 0, 0
+    if not isinstance(p.alias, View):
+        return 0, p.spec.size
+    steps, start = p.alias.strides
+    return start, start + 1 + sum([(n - 1) * s for n, s in zip(shape, steps, strict=True)])
 
 
 def _refill(flat: Flat, given: dict[Tensor, dict[str, Any]]) -> bool:
