@@ -90,6 +90,8 @@ class Mpi:
         text = str(error)
         if kind == self.module.ERR_TRUNCATE:
             return f"{text}: the ranks sent different numbers of values{advice()}"
+        if kind == self.module.ERR_OTHER:
+            return f"{text}: the ranks may have called different things{advice()}"
         if kind in (self.module.ERR_ARG, self.module.ERR_COUNT):
             return f"{text}; MPI takes fewer than 2**31 values at once, in most calls bytes: divide the tensor"
         if "PROC_FAILED" in text or "Process Failure" in text:

@@ -200,6 +200,18 @@ def check_objects():  # type: ignore[no-untyped-def]
     assert places is None or places == [r * 10 for r in range(SIZE)]
 
 
+def check_errors() -> None:
+    """What MPI says after calls that differ comes with advice."""
+    mpi = dist.group.WORLD.engine.mpi
+    level = dist.get_debug_level()
+    dist.environment.set_debug_level(dist.DebugLevel.OFF)
+    for kind in (mpi.ERR_OTHER, mpi.ERR_TRUNCATE):
+        told = mpi.explained(mpi.module.Exception(kind))
+        assert "the ranks" in told, told
+        assert "TORCH_DISTRIBUTED_DEBUG=DETAIL" in told, told
+    dist.environment.set_debug_level(level)
+
+
 def check_groups():  # type: ignore[no-untyped-def]
     last = dist.new_group([SIZE - 1])
     both = dist.new_group([0, SIZE - 1])
@@ -242,6 +254,7 @@ check_async()
 check_messages()
 check_derivatives()
 check_objects()
+check_errors()
 check_groups()
 sizes = [r + 1 for r in range(SIZE)]
 out = tg.zeros(SIZE * (RANK + 1), device=DEVICE)

@@ -168,12 +168,15 @@ def check_when_gradients_come() -> None:
     same_grads(net.module, alone, "forwards before backwards")
 
     static, whole = DistributedDataParallel(Twice(True), static_graph=True, **small), Twice(False)
+    later = DistributedDataParallel(Twice(True), **small)
+    later._set_static_graph()
     for step in range(3):
-        static.zero_grad()
         whole.zero_grad()
-        static(mine(data(step)).requires_grad_()).square().mean().backward()
         whole(data(step)).square().mean().backward()
-        same_grads(static.module, whole, "static")
+        for net in (static, later):
+            net.zero_grad()
+            net(mine(data(step)).requires_grad_()).square().mean().backward()
+            same_grads(net.module, whole, "static")
     parts = DistributedDataParallel(Twice(True), find_unused_parameters=True, **small)
     with pytest.raises(RuntimeError, match=r"ready only once: parameter a\.\w+ .*static_graph"):
         parts(mine(data()).requires_grad_()).square().mean().backward()

@@ -196,6 +196,13 @@ class DistributedDataParallel(Module, Joinable):
         finally:
             self.require_backward_grad_sync = before
 
+    def _set_static_graph(self) -> None:
+        """Do what `static_graph=True` does, before the first step."""
+        if self.iterations:
+            raise RuntimeError("_set_static_graph: call it before the first step")
+        self.static_graph = self.rebuilt = True
+        self.reducer.static = self.reducer.find_unused = True
+
     def register_comm_hook(self, state: object, hook: Callable[[Any, Any], Any]) -> None:
         """Let `hook(state, bucket)` average the gradients of each bucket; it returns a Future of the vector.
 
