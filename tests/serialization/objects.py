@@ -110,6 +110,22 @@ WEIGHTS = {
 """What files of weights may hold."""
 
 
+def bits(T: Any) -> dict[str, Any]:
+    """Return tensors that have other signs than their memory, which PyTorch's files say beside it."""
+    z = T.tensor([[1 + 2j, 3 - 4j]])
+    noted = z.conj()
+    noted.note = "kept"
+    return {
+        "z": z,
+        "conj": z.conj(),
+        "adjoint": z.mH,
+        "imag": z.clone().conj().imag,
+        "noted": noted,
+        "tracked": z.conj().detach().requires_grad_(),
+        "parameter": T.nn.Parameter(z.conj()),
+    }
+
+
 def modules(T: Any) -> dict[str, tuple[Any, tuple[Any, ...]]]:
     """Return modules, with the shape of an input each."""
     nn = T.nn

@@ -44,6 +44,7 @@ def main() -> None:
         expected["ours"][name] = {"sha256": hashlib.sha256(raw).hexdigest(), "read": here}
     old = objects.WEIGHTS["views"](torch)
     torch.save(old, folder / "legacy.pt", _use_new_zipfile_serialization=False)
+    torch.save(objects.bits(torch), folder / "bits.pt")
     for name, (module, shape) in objects.modules(torch).items():
         want = objects.output(torch, module, shape)
         torch.save(module, folder / f"module_{name}.pt")

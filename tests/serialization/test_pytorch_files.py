@@ -14,6 +14,8 @@ import pytest
 
 import tabgrad as tg
 from tabgrad.core.errors import FileFormatError
+from tabgrad.serialization.safe import _second_tensor
+from tabgrad.serialization.storages import Stored
 from tests.serialization import objects
 
 FOLDER = pathlib.Path(__file__).parent / "pytorch"
@@ -69,6 +71,30 @@ def test_pytorch_was_seen_to_read_this_file_of_ours(name: str) -> None:
         as_pytorch(objects.told(tg, tg.load(io.BytesIO(raw), weights_only=name != "plain")))
         == told["read"]
     )
+
+
+def test_signs_that_pytorch_keeps_beside_the_memory() -> None:
+    for of in (
+        objects.bits(tg),
+        tg.load(FOLDER / "bits.pt"),
+        tg.load(io.BytesIO(saved(objects.bits(tg)))),
+    ):
+        assert of["z"].tolist() == [[1 + 2j, 3 - 4j]]
+        assert of["conj"].tolist() == of["noted"].tolist() == [[1 - 2j, 3 + 4j]]
+        assert of["tracked"].tolist() == of["parameter"].tolist() == [[1 - 2j, 3 + 4j]]
+        assert of["adjoint"].tolist() == [[1 - 2j], [3 + 4j]]
+        assert of["imag"].tolist() == [[-2.0, 4.0]]
+        assert of["noted"].note == "kept"
+        assert of["tracked"].requires_grad
+        assert of["tracked"].is_leaf
+        assert type(of["parameter"]) is tg.nn.Parameter
+
+
+@pytest.mark.parametrize("metadata", [{"conj": 1}, {"odd": True}, [1], {"conj": True}])
+def test_metadata_of_a_tensor_that_mean_nothing(metadata: Any) -> None:
+    stored = Stored(memoryview(bytes(4)), tg.float32, tg.device("cpu"), False, "test")
+    with pytest.raises(FileFormatError, match=r"metadata|conjugated"):
+        _second_tensor(stored, 0, (1,), (1,), False, None, metadata)
 
 
 def test_views_share_memory_again() -> None:

@@ -85,13 +85,33 @@ def _tensor(
         or not isinstance(steps, tuple)
     ):
         raise FileFormatError("a tensor needs a storage, sizes and strides")
-    if metadata:
-        raise FileFormatError(f"a tensor has metadata that mean nothing here: {metadata!r:.80}")
+    bits = _bits(metadata)
     kind = dtype if stored.dtype is None else stored.dtype
     if not isinstance(kind, tg.DType):
         raise FileFormatError("a tensor needs a dtype")
     x = stored.tensor(kind, offset, tuple(sizes), tuple(steps))
-    return _tracked(x, tracked)
+    if "conj" in bits:
+        if not x.dtype.is_complex:
+            raise FileFormatError(f"a tensor of {x.dtype} can't be conjugated")
+        x = x.conj().detach()
+    return _tracked(-x if "neg" in bits else x, tracked)
+
+
+def _bits(metadata: Any) -> set[Any]:
+    """Return how the values differ from those in the storage: "conj", "neg", both or neither."""
+    if metadata is None:
+        return set()
+    if not isinstance(metadata, dict) or any(type(v) is not bool for v in metadata.values()):
+        raise FileFormatError("the metadata of a tensor are a dict of names and truth values")
+    if odd := metadata.keys() - {"conj", "neg"}:
+        raise FileFormatError(f"a tensor has metadata that mean nothing here: {odd!r:.80}")
+    return {name for name, on in metadata.items() if on}
+
+
+def _second_tensor(
+    stored: Any, offset: Any, sizes: Any, steps: Any, tracked: Any, hooks: Any, metadata: Any = None
+) -> tg.Tensor:
+    return _tensor(stored, offset, sizes, steps, tracked, hooks, metadata=metadata)
 
 
 def _old_tensor(stored: Any, offset: Any, sizes: Any, steps: Any) -> tg.Tensor:
@@ -129,7 +149,7 @@ def _typed_tensor(make: Any, kind: Any, args: Any, state: Any) -> Any:
     return _attributes(x, state)
 
 
-MAKERS = (_old_tensor, _tensor, _parameter, _parameter_with_state)
+MAKERS = (_old_tensor, _second_tensor, _tensor, _parameter, _parameter_with_state)
 """What makes a tensor that has attributes."""
 
 
@@ -229,7 +249,7 @@ def _bytearray(raw: Any = b"") -> bytearray:
 def _table() -> dict[str, Any]:
     calls: dict[str, Any] = {
         "torch._utils._rebuild_tensor": _old_tensor,
-        "torch._utils._rebuild_tensor_v2": _tensor,
+        "torch._utils._rebuild_tensor_v2": _second_tensor,
         "torch._utils._rebuild_tensor_v3": _tensor,
         "torch._utils._rebuild_parameter": _parameter,
         "torch._utils._rebuild_parameter_with_state": _parameter_with_state,
