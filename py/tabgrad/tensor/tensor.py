@@ -397,9 +397,9 @@ class Tensor(
             )
         found = memo.get(id(self))
         if found is None:
-            value = aliasing.present(self, "deepcopy").value
-            found = memo[id(self)] = wrap(value, self.spec, self.device, self.owner, type(self))
-            found.tracked = self.tracked
+            from tabgrad.tensor import copying
+
+            found = memo[id(self)] = copying.copied(self, memo, wrap, Tensor.__deepcopy__)
             if self._grad is not None:
                 found._grad = self._grad.__deepcopy__(memo)
             if self.__dict__:
