@@ -78,7 +78,7 @@ class LRScheduler:
         """Go one step further, or to `epoch`."""
         if self._step_count == 1 and not getattr(self.optimizer, "_opt_called", True):
             warnings.warn(
-                "lr_scheduler.step() was called before optimizer.step(): call the optimizer first, "
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`: call the optimizer first, "
                 "else the first value of the learning rate is skipped",
                 UserWarning,
                 stacklevel=2,
