@@ -63,7 +63,10 @@ def test_a_loaded_schedule_goes_on_as_if_never_stopped(case: str) -> None:
 
 def test_stepping_the_schedule_first_warns() -> None:
     scheduler = s.StepLR(optimizer_of(), 2)
-    with pytest.warns(UserWarning, match=r"^Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`"):
+    with pytest.warns(
+        UserWarning,
+        match=r"^Detected call of `lr_scheduler\.step\(\)` before `optimizer\.step\(\)`",
+    ):
         scheduler.step()
 
 
