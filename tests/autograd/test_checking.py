@@ -134,7 +134,10 @@ def test_backward_names_the_op_and_the_line():
     x = f64([0.0], grad=True)
     with tg.autograd.detect_anomaly():
         y = tg.sqrt(x * 0.0)  # this line
-        with pytest.raises(AnomalyError, match=r"SqrtBackward0|MulBackward0") as raised:
+        with pytest.raises(
+            AnomalyError,
+            match=r"^Function '(Sqrt|Mul)Backward0' returned nan values in its [01]th output\.",
+        ) as raised:
             (y * 0.0).sum().backward()
     assert "test_checking.py" in str(raised.value)
     assert "test_backward_names_the_op_and_the_line" in str(raised.value)

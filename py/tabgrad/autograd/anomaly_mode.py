@@ -59,9 +59,10 @@ class Anomaly:
         for i, g in enumerate(grads):
             kind = self.found(g) if isinstance(g, Box) else None
             if kind is not None:
+                values = "nan" if kind == "NaN" else "infinite"
                 raise AnomalyError(
-                    f"backward: {node.name()} returned {kind} as the gradient of its input {i}; "
-                    f"it was recorded at {_recorded(node)}"
+                    f"Function '{node.name()}' returned {values} values in its {i}th output. "
+                    f"It was recorded at {_recorded(node)}"
                 )
 
 
