@@ -94,6 +94,8 @@ def planned(backend: DeviceBackend, value: Value, spec: Spec) -> ValueExplanatio
     buffer = graph.buffer[value.id]
     if buffer is not None:
         return ValueExplanation(title, reason=f"it is in a buffer of {buffer.nbytes:,} bytes")
+    if backend.at_hand(value, spec) is not None:
+        return ValueExplanation(title, reason="its numbers are known: reading them needs no device")
     graph.collect()
     with graph.held():
         order = graph.ancestors([value.id])

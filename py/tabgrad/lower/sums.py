@@ -43,7 +43,7 @@ def join_products(p: Program) -> None:
     weights = _weights(p)
     if not found and not weights:
         return
-    joiner = Joiner(p)
+    joiner, before = Joiner(p), len(p.nodes)
     made: dict[Node, list[tuple[Terms, Node]]] = {}
     for terms in sorted(found, key=lambda t: (-len(t.operands[0]), -len(t.leaves))):
         p.origin = terms.root.origin
@@ -55,8 +55,9 @@ def join_products(p: Program) -> None:
         _replace(p, root, sums[root], parts)
     if made:
         p.reorder()
-    if sum(joiner.stacked(products) for products in weights):
-        p.reorder()
+        before = len(p.nodes)
+    if sum(joiner.stacked(products) for products in weights) or len(p.nodes) > before:
+        p.reorder()  # which drops what was made and found no use
 
 
 def _weights(p: Program) -> list[list[Node]]:

@@ -124,7 +124,7 @@ def direct_estimates(
     batch, m, n, k = dims
     for rows in (1, 2, 4, 8, 16):
         for columns in (1, 2, 3, 4, 8):
-            for unroll in sorted({1, min(2, k), min(4, k)}):
+            for unroll in sorted({1, min(2, k), min(4, k)} if not pairs else {min(4, k)}):
                 shared = quad and rows >= 4
                 most = (128 if quad else 64) >> pairs
                 if rows * columns * unroll > 256 >> pairs or rows * columns > most:
@@ -185,6 +185,8 @@ def direct_body(
 
 def direct_any_k(tile: DirectTile, hoisted: frozenset[str], names: Names) -> list[str]:
     """Write the loops over K: steps of `unroll` at once, then the rest one by one."""
+    if tile.pairs:
+        return direct_any_k_pairs(tile, hoisted, names)
     steps = ["k", *(f"k + {s}u" for s in range(1, tile.unroll))]
     rest = [f"    {line}" for line in direct_steps(tile, ["k"], hoisted)]
     if tile.unroll == 1:
@@ -197,6 +199,23 @@ def direct_any_k(tile: DirectTile, hoisted: frozenset[str], names: Names) -> lis
         f"  for (var k = whole; k < {names.k}; k++) {{",
         *rest,
         "  }",
+    ]
+
+
+def direct_any_k_pairs(tile: DirectTile, hoisted: frozenset[str], names: Names) -> list[str]:
+    """Write the same for complex elements: the rest has a sum of its own, as `direct_steps` has it."""
+    steps = ["k", *(f"k + {s}u" for s in range(1, tile.unroll))]
+    places = [f"{r}_{c}" for r in range(tile.rows) for c in range(tile.columns)]
+    return [
+        f"  let whole = {names.k} - {names.k} % {tile.unroll}u;",
+        f"  for (var k = 0u; k < whole; k += {tile.unroll}u) {{",
+        *(f"    {line}" for line in direct_steps(tile, steps, hoisted)),
+        "  }",
+        *(f"  var rest{at} = elem();" for at in places),
+        f"  for (var k = whole; k < {names.k}; k++) {{",
+        *(f"    {line}" for line in direct_steps(tile, ["k"], hoisted, "rest")),
+        "  }",
+        *(f"  c{at} += rest{at};" for at in places),
     ]
 
 
@@ -221,10 +240,13 @@ def direct_turns(tile: DirectTile, k: int, hoisted: frozenset[str]) -> list[str]
     return lines
 
 
-def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) -> list[str]:
-    """Write the lines that add the products of all `steps` of k to the accumulators.
+def direct_steps(
+    tile: DirectTile, steps: list[str], hoisted: frozenset[str], to: str = "c"
+) -> list[str]:
+    """Write the lines that add the products of all `steps` of k to the accumulators `to`.
 
-    They are added one after the other, so that all tiles give the same bits.
+    They are added one after the other, so that all tiles give the same bits. Those of complex elements have one
+    number of steps, whose sum is added, which is more exact: decompositions need it.
     """
     rows, columns, places = tile.rows, tile.columns, range(len(steps))
     lines = [
@@ -246,7 +268,8 @@ def direct_steps(tile: DirectTile, steps: list[str], hoisted: frozenset[str]) ->
         for c in range(columns):
             product = "mul_c64({}, {})" if tile.pairs else "{} * {}"
             products = " + ".join(product.format(f"l{r}_{s}", f"r{c}_{s}") for s in places)
-            lines.append(f"c{r}_{c} = c{r}_{c} + {products};")
+            sign = "+=" if tile.pairs else f"= {to}{r}_{c} +"
+            lines.append(f"{to}{r}_{c} {sign} {products};")
     return lines
 
 
