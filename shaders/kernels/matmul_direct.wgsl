@@ -86,20 +86,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let r1_1 = load_rhs(b, k + 1u, j1);
     let l0_0 = load_lhs(b, i0, k);
     let l0_1 = load_lhs(b, i0, k + 1u);
-    c0_0 += l0_0 * r0_0 + l0_1 * r0_1;
-    c0_1 += l0_0 * r1_0 + l0_1 * r1_1;
+    c0_0 = c0_0 + l0_0 * r0_0 + l0_1 * r0_1;
+    c0_1 = c0_1 + l0_0 * r1_0 + l0_1 * r1_1;
     let l1_0 = load_lhs(b, i1, k);
     let l1_1 = load_lhs(b, i1, k + 1u);
-    c1_0 += l1_0 * r0_0 + l1_1 * r0_1;
-    c1_1 += l1_0 * r1_0 + l1_1 * r1_1;
+    c1_0 = c1_0 + l1_0 * r0_0 + l1_1 * r0_1;
+    c1_1 = c1_1 + l1_0 * r1_0 + l1_1 * r1_1;
     let l2_0 = load_lhs(b, i2, k);
     let l2_1 = load_lhs(b, i2, k + 1u);
-    c2_0 += l2_0 * r0_0 + l2_1 * r0_1;
-    c2_1 += l2_0 * r1_0 + l2_1 * r1_1;
+    c2_0 = c2_0 + l2_0 * r0_0 + l2_1 * r0_1;
+    c2_1 = c2_1 + l2_0 * r1_0 + l2_1 * r1_1;
     let l3_0 = load_lhs(b, i3, k);
     let l3_1 = load_lhs(b, i3, k + 1u);
-    c3_0 += l3_0 * r0_0 + l3_1 * r0_1;
-    c3_1 += l3_0 * r1_0 + l3_1 * r1_1;
+    c3_0 = c3_0 + l3_0 * r0_0 + l3_1 * r0_1;
+    c3_1 = c3_1 + l3_0 * r1_0 + l3_1 * r1_1;
   }
   var done = array<elem, 8>(
     c0_0, c0_1, c1_0, c1_1, c2_0, c2_1, c3_0, c3_1,

@@ -195,6 +195,7 @@ def test_python_starts_before_all_can_be_imported_and_imports_wait(
     desk.page.wait_for_timeout(500)
     assert (desk.output, desk.stage) == ("3.0\n", "Running…")
     assert len(held) == 2
+    page.unroute(LATE_FILES)
     for route in held:
         route.continue_()
     desk.until_stage("Finished")

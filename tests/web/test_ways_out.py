@@ -83,7 +83,13 @@ def closed_desk(stage: Stage, elsewhere: Elsewhere) -> Iterator[Desk]:
         assert elsewhere.asked[before:] == []
         assert left(page.evaluate(LEFT)) == []
         kept = "[document.cookie, Object.keys(localStorage), sessionStorage.length]"
-        assert page.evaluate(kept) == ["", ["tabgrad.programs"], 0]  # the page's own
+        cookie, names, session = page.evaluate(kept)
+        # the page's own: what was written into the editor
+        assert (cookie, set(names), session) == (
+            "",
+            {"tabgrad.draft:digits.py", "tabgrad.programs"},
+            0,
+        )
     site.close()
     assert not uncaught, f"uncaught in the page: {uncaught}"
 

@@ -51,7 +51,7 @@ async def blocking_forms():
     """Each way to read a value now names those that can be awaited, and does no harm."""
     import tabgrad as tg
 
-    x = tg.tensor([1.5, 2.5], device="webgpu")
+    x = tg.tensor([0.75, 1.25], device="webgpu") * 2  # what was uploaded is known without waiting
     uses = {
         "tolist": x.tolist,
         "item": lambda: x[0].item(),
