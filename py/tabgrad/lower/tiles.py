@@ -184,28 +184,16 @@ def direct_body(
 
 
 def direct_any_k(tile: DirectTile, hoisted: frozenset[str], names: Names) -> list[str]:
-    """Write the loops over K: steps of `unroll` at once, then the rest one by one."""
-    if tile.pairs:
-        return direct_any_k_pairs(tile, hoisted, names)
-    steps = ["k", *(f"k + {s}u" for s in range(1, tile.unroll))]
-    rest = [f"    {line}" for line in direct_steps(tile, ["k"], hoisted)]
+    """Write the loops over K: steps of `unroll` at once, then the rest one by one.
+
+    That of complex elements has a sum of its own, as `direct_steps` has it.
+    """
     if tile.unroll == 1:
+        rest = [f"    {line}" for line in direct_steps(tile, ["k"], hoisted)]
         return [f"  for (var k = 0u; k < {names.k}; k++) {{", *rest, "  }"]
-    return [
-        f"  let whole = {names.k} - {names.k} % {tile.unroll}u;",
-        f"  for (var k = 0u; k < whole; k += {tile.unroll}u) {{",
-        *(f"    {line}" for line in direct_steps(tile, steps, hoisted)),
-        "  }",
-        f"  for (var k = whole; k < {names.k}; k++) {{",
-        *rest,
-        "  }",
-    ]
-
-
-def direct_any_k_pairs(tile: DirectTile, hoisted: frozenset[str], names: Names) -> list[str]:
-    """Write the same for complex elements: the rest has a sum of its own, as `direct_steps` has it."""
     steps = ["k", *(f"k + {s}u" for s in range(1, tile.unroll))]
-    places = [f"{r}_{c}" for r in range(tile.rows) for c in range(tile.columns)]
+    places = [f"{r}_{c}" for r in range(tile.rows) for c in range(tile.columns)] * tile.pairs
+    rest = direct_steps(tile, ["k"], hoisted, "rest" if tile.pairs else "c")
     return [
         f"  let whole = {names.k} - {names.k} % {tile.unroll}u;",
         f"  for (var k = 0u; k < whole; k += {tile.unroll}u) {{",
@@ -213,7 +201,7 @@ def direct_any_k_pairs(tile: DirectTile, hoisted: frozenset[str], names: Names) 
         "  }",
         *(f"  var rest{at} = elem();" for at in places),
         f"  for (var k = whole; k < {names.k}; k++) {{",
-        *(f"    {line}" for line in direct_steps(tile, ["k"], hoisted, "rest")),
+        *(f"    {line}" for line in rest),
         "  }",
         *(f"  c{at} += rest{at};" for at in places),
     ]
