@@ -123,6 +123,8 @@ for (const odd of [
   "done",
   [],
   {},
+  // the page says itself that Python starts: a worker's word would come after how much of it is loaded
+  { type: "stage", stage: "python" },
   { type: "toString" },
   { type: "__proto__" },
 ]) {

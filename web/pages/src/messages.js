@@ -38,7 +38,7 @@
  *
  * @typedef {{ stream: "out" | "err", text: string }} Piece  of what a program prints
  *
- * @typedef {{ type: "stage", stage: "python" | "library" | "numpy" | "ready" }
+ * @typedef {{ type: "stage", stage: "library" | "numpy" | "ready" }
  *   | { type: "need", name: "numpy.whl" | "python_stdlib.zip" | "tabgrad.zip" }
  *   | { type: "device", device: Device }
  *   | { type: "output", pieces: Piece[] }
@@ -174,7 +174,7 @@ function bytes(value) {
 const readers = {
   stage: ({ stage }) => ({
     type: "stage",
-    stage: oneOf(stage, "python", "library", "numpy", "ready"),
+    stage: oneOf(stage, "library", "numpy", "ready"),
   }),
   need: (data) => ({
     type: "need",

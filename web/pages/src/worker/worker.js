@@ -78,7 +78,6 @@ const pageFor = ({ pyodide, library }) => ({
 
 /** @param {Extract<ToWorker, { type: "start" }>} message */
 async function start({ interrupt }) {
-  tell({ type: "stage", stage: "python" });
   const [device, begun] = await Promise.all([
     findDevice().then((found) => {
       tell({ type: "device", device: found });
