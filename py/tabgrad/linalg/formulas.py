@@ -12,9 +12,8 @@ from typing import Any
 
 from tabgrad.core.families import to_front
 from tabgrad.core.trace import MODE, Box, Mode, using
-from tabgrad.transforms.calls import RuledCall, apply, snapshot
+from tabgrad.transforms.calls import RuledCall, apply
 from tabgrad.transforms.levels import Level
-from tabgrad.transforms.node import Node, port_of
 from tabgrad.transforms.vmap import Batch
 
 Rule = Callable[..., Any]
@@ -60,14 +59,6 @@ class _Call(RuledCall):
         """Compute the results, and record nothing."""
         with using(MODE.get().replace(grad=False)):
             return self.plain(args)
-
-    def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
-        """Make the results depend on this node itself, so that they are not computed again."""
-        found = [snapshot(x, node.owner) for x in kept]
-        for k, x in enumerate(found):
-            if x.spec.dtype.is_differentiable:
-                x.node, x.tracked = port_of(node, k), True
-        return found
 
     def pull(
         self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]

@@ -15,7 +15,7 @@ from tabgrad.core.trace import MODE, Box, Interpreter, Mode, check_alive, descen
 from tabgrad.transforms.autograd import Autograd
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import Level
-from tabgrad.transforms.node import Node
+from tabgrad.transforms.node import Node, port_of
 from tabgrad.transforms.saving import frozen
 from tabgrad.transforms.tape import record_call
 from tabgrad.transforms.vmap import Batch
@@ -199,8 +199,14 @@ class RuledCall(LevelCall):
         raise TransformError(f"{self.name}: has no reverse derivative")
 
     def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
-        """Compute again what `forward` kept, from `args` that are part of a graph."""
-        return self.forward(args)[1]
+        """Tie what `forward` kept to the graph: outputs by `node` itself, all else is computed again."""
+        if not self.keeps_outputs:
+            return self.forward(args)[1]
+        found = [snapshot(x, node.owner) for x in kept]
+        for k, x in enumerate(found):
+            if x.spec.dtype.is_differentiable:
+                x.node, x.tracked = port_of(node, k), True
+        return found
 
     def recorded_at(self, args: list[Any], owner: Interpreter | None, mode: Mode) -> bool:
         """Test whether the call must be recorded at the level `owner`."""

@@ -15,8 +15,7 @@ from tabgrad.core.families import to_front
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.trace import MODE, Box, constant, using, zeros_like
 from tabgrad.transforms.branches import reading
-from tabgrad.transforms.calls import RuledCall, apply, snapshot
-from tabgrad.transforms.node import Node, port_of
+from tabgrad.transforms.calls import RuledCall, apply
 from tabgrad.transforms.program import TracedProgram, pulled, pushed, traced
 from tabgrad.transforms.vmap import Batch
 
@@ -63,13 +62,6 @@ class Solved(RuledCall):
         reading(self.name)
         with using(MODE.get().replace(grad=False)):
             return self.solver(lambda x: self.program.run(x, captured), first)
-
-    def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
-        """Make the solution depend on this node itself, so that it is not computed again."""
-        found = [snapshot(x, node.owner) for x in kept]
-        for k, x in enumerate(found):
-            x.node, x.tracked = port_of(node, k), True
-        return found
 
     def pull(
         self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]

@@ -8,11 +8,10 @@ from typing import Any
 from tabgrad.core.several import Several, computed_once
 from tabgrad.core.spec import Params
 from tabgrad.core.trace import MODE, Box, Interpreter, Mode, bind, using
-from tabgrad.transforms.calls import RuledCall, apply, snapshot
+from tabgrad.transforms.calls import RuledCall, apply
 from tabgrad.transforms.jvp import Forward
 from tabgrad.transforms.levels import Level
 from tabgrad.transforms.linear import Linear
-from tabgrad.transforms.node import Node, port_of
 from tabgrad.transforms.vmap import Batch
 
 
@@ -38,14 +37,6 @@ class SeveralCall(RuledCall):
     def recorded_at(self, args: list[Any], owner: Interpreter | None, mode: Mode) -> bool:
         """Test whether the call is to be recorded at the level `owner`."""
         return self.op.differentiable and super().recorded_at(args, owner, mode)
-
-    def retied(self, node: Node, args: list[Any], kept: list[Any]) -> list[Any]:
-        """Make the results depend on this node itself, so that they are not computed again."""
-        found = [snapshot(x, node.owner) for x in kept]
-        for k, x in enumerate(found):
-            if x.spec.dtype.is_differentiable:
-                x.node, x.tracked = port_of(node, k), True
-        return found
 
     def pull(
         self, args: list[Any], kept: list[Any], cts: list[Any], needs: Sequence[bool]
