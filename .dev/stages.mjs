@@ -140,8 +140,9 @@ const inEngine = (engine, about, needs, more = []) => ({
 async function browser() {
   await build("--lab");
   const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
+  const longest = ["gallery", "page_digits", "interpreter", "page_start", "lab", "element"];
   const files = [
-    "tests/web/test_page_digits.py",
+    ...longest.map((name) => `tests/web/test_${name}.py`),
     "tests/web",
     "--ignore=tests/web/inside",
     `--ignore=${OLDER}`,

@@ -350,14 +350,10 @@ def test_without_webgpu_it_says_so_and_runs_on_the_processor(stage: Stage, host:
         assert guest.part("needy", "run") == "Run"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_of_the_element_runs_both(stage: Stage, browser: Browser, scheme: str) -> None:
+def test_the_page_of_the_element_runs_both(stage: Stage, browser: Browser) -> None:
     wrong: list[str] = []
     for width in (390, 1280):
-        with browser.new_context(
-            color_scheme=scheme,  # type: ignore[arg-type]
-            viewport={"width": width, "height": 900},
-        ) as context:
+        with browser.new_context(viewport={"width": width, "height": 900}) as context:
             page = context.new_page()
             page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
             guest = Guest(page, stage.site.url + "element.html")
@@ -372,9 +368,11 @@ def test_the_page_of_the_element_runs_both(stage: Stage, browser: Browser, schem
             if width == 1280:
                 guest.press("d1")
                 guest.until("d1", "stage", "Finished", START)
-            assert page.evaluate("document.documentElement.scrollWidth") == width
-            path = ROOT / ".cache" / "screenshots" / f"element-{width}-{scheme}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            page.wait_for_timeout(500)
-            page.screenshot(path=path, full_page=True)
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                assert page.evaluate("document.documentElement.scrollWidth") == width
+                path = ROOT / ".cache" / "screenshots" / f"element-{width}-{scheme}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                page.wait_for_timeout(500)
+                page.screenshot(path=path, full_page=True)
     assert wrong == []
