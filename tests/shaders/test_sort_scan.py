@@ -89,6 +89,62 @@ def test_the_sort_file_as_it_stands() -> None:
     np.testing.assert_array_equal(program.read("places"), np.argsort(keys, -1, stable=True))
 
 
+def radix_argsort(keys: np.ndarray, key: str, shape: tuple[int, int, int]) -> np.ndarray:
+    threads, bits, run = shape
+    rows, length = keys.shape
+    spans, count = -(-length // (run * threads)), -(-32 // bits)
+    kernel = library.kernel("radix")
+    kind = {np.float32: "f32", np.int32: "i32", np.uint32: "u32"}[keys.dtype.type]
+    blocks = {
+        "dims": f"{sizes(rows, length)}fn spans() -> u32 {{ return {spans}u; }}\n"
+        f"fn run() -> u32 {{ return {run}u; }}\n"
+        f"const THREADS = {threads}u;\nconst BITS = {bits}u;\nconst COUNT = {count}u;\n",
+        "bindings": kernel.blocks["bindings"].replace("keys: array<u32>", f"keys: array<{kind}>"),
+        "load_key": f"fn load_key(row: u32, place: u32) -> u32 {{ return {key}; }}\n",
+    }
+    return radix_passes(kernel.with_blocks(blocks), keys, (spans, bits, count))
+
+
+def radix_passes(source: str, keys: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    spans, bits, count = shape
+    rows, length = keys.shape
+    work = np.zeros(rows * ((spans << bits) + length), np.uint32)
+    program = gpu.Program({"keys": keys, "places": np.zeros(keys.shape, np.uint32), "work": work})
+    steps = ((0, spans), (1, 1), (2, spans)) if spans > 1 else ((3, 1),)
+    for digit in range(count if spans > 1 else 1):
+        for step, groups in steps:
+            program.dispatch(
+                source, fold(rows * groups), ["keys"], ["places", "work"], (digit, 0, 0, 0),
+                {"PASS": step},
+            )  # fmt: skip
+    return program.read("places")
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize(
+    ("rows", "length", "shape"),
+    [(3, 20, (4, 4, 2)), (1, 1, (8, 8, 1)), (2, 3000, (128, 4, 16)), (5, 700, (8, 8, 88)), (1, 513, (8, 8, 20)),
+     (2, 65, (16, 4, 1)), (2, 600, (4, 6, 7))],
+)  # fmt: skip
+def test_radix_argsort_is_stable(
+    kind: str, rows: int, length: int, shape: tuple[int, int, int]
+) -> None:
+    rng = np.random.default_rng(length)
+    drawn = rng.integers(-length // 3 - 2, length // 3 + 2, (rows, length))
+    keys = drawn.astype(gpu.SCALARS[kind])
+    if kind == "f32":
+        specials = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-40], np.float32)
+        keys = np.where(rng.random(keys.shape) < 0.3, rng.choice(specials, keys.shape), keys)
+    got = radix_argsort(keys.astype(gpu.SCALARS[kind]), KEYS[kind], shape)
+    np.testing.assert_array_equal(got, np.argsort(keys, axis=-1, stable=True))
+
+
+def test_the_radix_file_as_it_stands() -> None:
+    keys = np.random.default_rng(2).integers(0, 2**32, (3, 20), np.uint32)
+    got = radix_passes(library.kernel("radix").source, keys, (2, 4, 8))
+    np.testing.assert_array_equal(got, np.argsort(keys, -1, stable=True))
+
+
 COMBINE = {
     "sum": ("0.0", "a + b", np.cumsum),
     "product": ("1.0", "a * b", np.cumprod),

@@ -1,4 +1,4 @@
-"""argsort: short lines by rank, long lines by a bitonic sort of indices or by a routine of the host."""
+"""argsort: short lines by rank; long ones by a bitonic network, by digits (`lower/radix.py`), or by a routine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
-from tabgrad.lower.dialect import BOOL, F32, I32, U32
+from tabgrad.lower.dialect import BOOL, F32, I32, U32, Dialect
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.index import text, unflatten, var
 from tabgrad.lower.ir import Node, Program
@@ -64,29 +64,33 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     rows, length = extent(n)
     if not printer.d.templates or not rows or length <= LONG:
         return []
-    return _bitonic(LineKernels(printer, n, emitter(printer, n)))
+    from tabgrad.lower.radix import radix, radix_shape  # few programs sort long lines
+
+    lines = LineKernels(printer, n, emitter(printer, n))
+    shape = radix_shape(rows, length, printer.limits)
+    blocks = _blocks(lines)
+    return _bitonic(lines, blocks) if shape is None else radix(lines, blocks, shape, scratch)
 
 
-def _bitonic(lines: LineKernels) -> list[Kernel]:
-    """Make the passes of a bitonic sort of indices."""
+def _blocks(lines: LineKernels) -> dict[str, str]:
+    """Write how keys are read, and places read and written."""
     n, e, d = lines.n, lines.e, lines.printer.d
     (x,) = n.srcs
-    rows, length = extent(n)
-    block = sort_block(length, min(256, lines.printer.limits.threads))
+    _, length = extent(n)
     kind = d.compute_type(n.spec.dtype)
     place = lines.index(var("place", length))
     i = lines.index(var("i", length))
 
     def key() -> str:
-        value = e.value(x, place)
-        return f"return {_sort_key(d.compute_type(x.spec.dtype), value, bool(n.params['descending']))};"
+        return (
+            f"return {_sort_key(d, x.spec.dtype, e.value(x, place), bool(n.params['descending']))};"
+        )
 
     def store() -> str:
         e.store(n, i, d.convert("place", U32, kind))
         return ""
 
-    blocks = {
-        "dims": f"{size_functions(rows=rows, length=length)}const BLOCK = {block}u;\n",
+    return {
         "load_key": lines.function("load_key(row: u32, place: u32) -> u32", key),
         "store_place": lines.function("store_place(row: u32, i: u32, place: u32)", store),
         "load_place": lines.function(
@@ -94,6 +98,13 @@ def _bitonic(lines: LineKernels) -> list[Kernel]:
             lambda: f"return {d.convert(e.load(n, i, 'w'), kind, U32)};",
         ),
     }
+
+
+def _bitonic(lines: LineKernels, blocks: dict[str, str]) -> list[Kernel]:
+    """Make the passes of a bitonic sort of indices."""
+    rows, length = extent(lines.n)
+    block = sort_block(length, min(256, lines.printer.limits.threads))
+    blocks["dims"] = f"{size_functions(rows=rows, length=length)}const BLOCK = {block}u;\n"
     passes = list(sort_passes(rows, length, block))
     size, stride = "0u", "0u"
     if len(passes) > 1:
@@ -101,20 +112,22 @@ def _bitonic(lines: LineKernels) -> list[Kernel]:
     blocks["params"] = (
         f"fn size() -> u32 {{ return {size}; }}\nfn stride() -> u32 {{ return {stride}; }}\n"
     )
-    blocks["bindings"] = d.bindings(e.bindings())
+    blocks["bindings"] = lines.printer.d.bindings(lines.e.bindings())
     source = library.kernel("sort").with_blocks(blocks)
     made = [(one, lines.kernel(source, one.groups, {"PASS": float(one.step)})) for one in passes]
     return [replace(k, words=one.words if len(passes) > 1 else ()) for one, k in made]
 
 
-def _sort_key(kind: str, value: str, descending: bool) -> str:
-    """Write the unsigned integer that has the order of a value of compute type `kind`."""
+def _sort_key(d: Dialect, dtype: dt.DType, value: str, descending: bool) -> str:
+    """Write the unsigned integer that has the order of a value; of small integers the low bits have it."""
     key = {
         F32: f"sort_key_f32({value})",
         I32: f"sort_key_i32({value})",
         U32: value,
         BOOL: f"select(0u, 1u, {value})",
-    }[kind]
+    }[d.compute_type(dtype)]
+    if dtype in (dt.int8, dt.int16):
+        key = f"({key} + {1 << 8 * dtype.itemsize - 1}u)"
     return f"~{key}" if descending else key
 
 

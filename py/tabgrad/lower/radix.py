@@ -1,0 +1,105 @@
+"""The radix sort of long lines, `shaders/kernels/radix.wgsl`: for which lines, and in which passes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tabgrad.core import dtype as dt
+from tabgrad.lower import library
+from tabgrad.lower.kernel import Kernel
+from tabgrad.lower.limits import Limits
+from tabgrad.lower.line_kernels import LineKernels, extent, size_functions
+from tabgrad.lower.record import Scratch
+from tabgrad.lower.tokens import Word
+
+LONG_RADIX = 1 << 15
+"""The longest line that a GPU sorts by a bitonic network: up to here that takes no more dispatches."""
+LONG_RADIX_SOFTWARE = 256
+"""The same on a processor, which pays for each comparison."""
+MOST_SPANS = 64
+"""The most spans of a line on a processor: several for each core."""
+SHORT_SPAN = 8192
+"""The fewest elements for which a processor takes another span, and about the most that are one by itself."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a radix sort: `threads` of a workgroup, `bits` of a digit, `spans` of a line,
+    and `run`, the number of elements of a thread."""
+
+    threads: int
+    bits: int
+    spans: int
+    run: int
+
+
+def radix_shape(rows: int, length: int, limits: Limits) -> Shape | None:
+    """Choose the shape of a radix sort of lines, None where a bitonic network is better."""
+    if length <= (LONG_RADIX_SOFTWARE if limits.software else LONG_RADIX):
+        return None
+    if limits.software:
+        threads, bits = 8, 8
+        spans = (
+            1
+            if rows >= 8 and length <= 2 * SHORT_SPAN
+            else min(MOST_SPANS, -(-length // SHORT_SPAN))
+        )
+    else:
+        threads, bits = 128, 4
+        spans = math.ceil(length / (threads * 16))
+    run = math.ceil(length / (spans * threads))
+    shape = Shape(threads, bits, math.ceil(length / (run * threads)), run)
+    return None if limits.binding and work_bytes(rows, length, shape) > limits.binding else shape
+
+
+def work_bytes(rows: int, length: int, shape: Shape) -> int:
+    """Count the bytes of the counts and places between two digits."""
+    return 4 * rows * (shape.spans << shape.bits) + 4 * rows * length
+
+
+def key_bits(dtype: dt.DType) -> int:
+    """Count the bits of a key in which elements differ."""
+    if dtype is dt.bool_:
+        return 1
+    return 32 if dtype.is_floating_point else min(32, 8 * dtype.itemsize)
+
+
+def radix(
+    lines: LineKernels, blocks: dict[str, str], shape: Shape, scratch: Scratch
+) -> list[Kernel]:
+    """Make the passes of a radix sort of indices: one, or three for each digit."""
+    rows, length = extent(lines.n)
+    count = math.ceil(key_bits(lines.n.srcs[0].spec.dtype) / shape.bits)
+    one = shape.spans == 1
+    texts = {
+        **blocks,
+        "dims": size_functions(rows=rows, length=length, spans=shape.spans, run=shape.run)
+        + f"const THREADS = {shape.threads}u;\nconst BITS = {shape.bits}u;\nconst COUNT = {count}u;\n",
+        "params": f"fn number() -> u32 {{ return {'0u' if one else Word(0)}; }}\n",
+        "bindings": _bindings(lines),
+    }
+    source = library.kernel("radix").with_blocks(texts)
+    work = scratch(work_bytes(rows, length, shape))
+
+    def step(number: int, groups: int) -> Kernel:
+        return _with_work(lines.kernel(source, groups, {"PASS": float(number)}), work)
+
+    if one:
+        return [step(3, rows)]
+    made = [step(0, rows * shape.spans), step(1, rows), step(2, rows * shape.spans)]
+    return [replace(k, words=(digit,)) for digit in range(count) for k in made]
+
+
+def _bindings(lines: LineKernels) -> str:
+    """Declare the bindings: `work` comes after the op's own buffers."""
+    text: str = lines.printer.d.bindings(lines.e.bindings())
+    at = len(lines.e.bound()[0])
+    return f"{text}@group(0) @binding({at}) var<storage, read_write> work: array<u32>;\n"
+
+
+def _with_work(k: Kernel, slot: int) -> Kernel:
+    """Make a kernel that also binds the buffer in `slot`."""
+    spans: Any = (*k.spans, None) if k.spans else ()
+    return replace(k, bindings=f"{k.bindings}w", slots=[*k.slots, slot], spans=spans)
