@@ -9,7 +9,7 @@
 //! @bindings   0 x read   1 out read and write   2 totals read and write, not in pass 0
 //! @dispatch   one workgroup for each SPAN elements of each row, folded over x and y
 //! @blocks     bindings; dims: SPAN is a multiple of THREADS; load; store; combine: associative, with
-//!             identity(); totals: drop it where PASS is 0
+//!             identity(); totals: drop it where PASS is 0; join: scans `found` in place
 //! @reference  np.cumsum(x, axis=-1)
 
 alias elem = f32;
@@ -56,6 +56,18 @@ const RUN = SPAN / THREADS;
 
 var<workgroup> found: array<elem, THREADS>;
 
+//@begin join
+fn join_found(local: u32) {
+  for (var step = 1u; step < THREADS; step *= 2u) {
+    var mine = found[local];
+    if (local >= step) { mine = combine(found[local - step], mine); }
+    workgroupBarrier();
+    found[local] = mine;
+    workgroupBarrier();
+  }
+}
+//@end
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) local: u32) {
@@ -69,13 +81,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   for (var i = start; i < end; i++) { acc = combine(acc, load(row, i)); }
   found[local] = acc;
   workgroupBarrier();
-  for (var step = 1u; step < THREADS; step *= 2u) {
-    var mine = found[local];
-    if (local >= step) { mine = combine(found[local - step], mine); }
-    workgroupBarrier();
-    found[local] = mine;
-    workgroupBarrier();
-  }
+  join_found(local);
   if (PASS == 1u) {
     if (local == 0u) { store_total(row, span, found[THREADS - 1u]); }
     return;

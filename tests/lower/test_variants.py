@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,48 +12,7 @@ import tabgrad as tg
 from tabgrad.lower.shared_tiles import TILES, candidates, twice
 from tabgrad.lower.variants import Choices
 from tests.lower import recorder
-
-T = TypeVar("T")
-
-
-class Forced(Choices):
-    """Takes this variant wherever there is a choice."""
-
-    def __init__(self, number: int = 0, tile: Any = None) -> None:
-        super().__init__()
-        self.number, self.tile, self.most = number, tile, 0
-
-    def pick(
-        self,
-        question: str,
-        origin: int,
-        variants: Callable[[], Sequence[T]],
-        fixed: Callable[[], T],
-    ) -> T:
-        known = variants()
-        self.most = max(self.most, len(known))
-        found = known[self.number % len(known)]
-        super().pick(question, origin, variants, lambda: found)
-        return self.tile if self.tile and question.startswith("product") else found
-
-
-@contextmanager
-def forced(device: Any, choices: Forced, software: bool = False) -> Iterator[Any]:
-    """Let a device make these choices, as an adapter that is a GPU or plays one."""
-    backend = tg.device(device).backend  # type: ignore[attr-defined]
-    kept = backend.limits.software, backend.known
-    backend.limits.software, backend.known = software, choices
-    tg.backends.webgpu.benchmark = True
-    backend.plans.clear()
-    backend.sizes.known.clear()
-    try:
-        yield backend
-        assert choices.most, "no choice was made"
-    finally:
-        backend.limits.software, backend.known = kept
-        tg.backends.webgpu.benchmark = None
-        backend.plans.clear()
-        backend.sizes.known.clear()
+from tests.lower.forced import Forced, forced
 
 
 def product(
@@ -189,25 +147,102 @@ ROWS: dict[str, Callable[[Any], Any]] = {
     "columns": lambda x: x.sum(1),
     "outer and inner": lambda x: x.sum((0, 2)),
     "the greatest": lambda x: x.amax(1),
+    "the least": lambda x: x.amin(2),
     "its place": lambda x: x.argmax(2).float(),
+    "its place in a column": lambda x: x.argmin(1).float(),
+    "a product": lambda x: (x / 9).cos().prod(2),
     "two steps": lambda x: (x - x.mean(2, keepdim=True)).square().sum(2),
+    "softmax": lambda x: x.softmax(2),
+    "all": lambda x: (x > -9).all(2).float(),
+    "any": lambda x: (x > 8).any(1).float(),
+    "integers": lambda x: x.int().sum(2).float() + x.int().amax(2).float(),
+    "place of an integer": lambda x: x.int().argmin(2).float(),
+    "complex": lambda x: tg.complex(x, x + 1).sum(2).imag,
 }
 
 
 @pytest.mark.one_host("wgpu")
 def test_threads_of_a_row(device: str) -> None:
-    """Any number of them, for rows and columns."""
+    """Any number of them, for rows and columns, joined by a tree or by subgroups."""
     rng = np.random.default_rng(3)
     x = rng.integers(-9, 10, (3, 70, 90)).astype(np.float32)
-    for number in range(5):
+    x[1, 4, 5] = x[1, 4, 80] = x[2, 69, 89] = np.nan
+    x[0, 0] = -np.inf
+    taken = set()
+    for number in range(9):
         with forced(device, Forced(number)) as backend:
             on, here = tg.tensor(x, device=device), tg.tensor(x, device="cpu")
+            whole = tg.tensor(np.nan_to_num(x, posinf=3, neginf=-3), device=device)
             for what, fn in ROWS.items():
+                extreme = "the" in what or "its" in what
+                of = on if extreme else whole
                 tg.testing.assert_close(
-                    fn(on).cpu(), fn(here), rtol=1e-5, atol=1e-4, msg=f"{number}: {what}"
-                )
-            asked = [q for s in backend.plans.values() for q in s.plan.asked]
-            assert {"row", "column"} <= {q.split()[3] for q in asked if q.startswith("threads")}
+                    fn(of).cpu(), fn(here if extreme else whole.cpu()), rtol=1e-5, atol=1e-4,
+                    equal_nan=True, msg=f"{number}: {what}",
+                )  # fmt: skip
+            asked = [q for s in backend.plans.values() for q in s.plan.asked.items()]
+            rows = [(q.split()[3], a.taken) for q, a in asked if q.startswith("threads")]
+            assert {"row", "column"} <= {kind for kind, _ in rows}
+            taken |= {how for _, how in rows}
+    assert taken >= {"1", *(f"{n}{how}" for n in (32, 64, 128) for how in ("", " subgroups"))}
+
+
+SCANS: dict[str, Callable[[Any], Any]] = {
+    "rows": lambda x: x.cumsum(1),
+    "columns": lambda x: x[:, :700].cumsum(0),
+    "integers, from the end": lambda x: x.int().flip(1).cumsum(1).flip(1).float(),
+    "gradient": lambda x: gradient(lambda y: y.cumsum(1).square(), x),
+    "complex": lambda x: tg.complex(x, x + 1).cumsum(1).imag,
+    "products": lambda x: (1 + x / 1e3).cumprod(1),
+    "extremes": lambda x: x.cummax(1).indices.float(),
+    "log-sum-exps": lambda x: (x / 9).logcumsumexp(1),
+}
+
+
+def gradient(fn: Callable[[Any], Any], x: Any) -> Any:
+    x = x.clone().requires_grad_()
+    return tg.autograd.grad(fn(x).sum(), x)[0]
+
+
+@pytest.mark.one_host("wgpu")
+def test_threads_of_a_scan(device: str) -> None:
+    """Any number of them, in one span and in several, joined by a tree or by subgroups."""
+    rng = np.random.default_rng(5)
+    x = rng.integers(-4, 5, (2, 5003)).astype(np.float32)
+    taken = set()
+    for number in range(8):
+        with forced(device, Forced(number)) as backend:
+            on, here = tg.tensor(x, device=device), tg.tensor(x, device="cpu")
+            for what, fn in SCANS.items():
+                for part in (slice(0, 301), slice(None)):
+                    tg.testing.assert_close(
+                        fn(on[:, part]).cpu(), fn(here[:, part]), rtol=1e-4, atol=1e-3,
+                        msg=f"{number}: {what}, {part}",
+                    )  # fmt: skip
+            asked = [q for s in backend.plans.values() for q in s.plan.asked.items()]
+            taken |= {a.taken for q, a in asked if q.startswith("threads of a scan")}
+    assert taken == {f"{n}{how}" for n in (32, 64, 128, 256) for how in ("", " subgroups")}
+
+
+def test_subgroups_are_never_the_fixed_choice() -> None:
+    """Adapters differ in the size of subgroups, so sums that they make may differ too."""
+    where = recorder.device(features=("subgroups",))
+    backend: Any = where.backend  # type: ignore[attr-defined]
+    backend.limits.software = False
+    x = tg.rand(500, 700, device=where)
+    backend.flush()
+    tg.backends.webgpu.benchmark = True
+    question = "threads of a row reduce_sum 512 1024"
+    try:
+        for answer, found in (("", False), ("128 subgroups", True)):
+            backend.known = Choices({question: answer})
+            plan = tg.compiler.explain(x.sum(1))
+            assert ("subgroupAdd" in plan.kernels[0].source) == found
+            assert plan.choices == {
+                question: "128 subgroups (measured)" if found else "256 (fixed)"
+            }
+    finally:
+        tg.backends.webgpu.benchmark = None
 
 
 def test_columns_that_fill_a_gpu_take_a_thread_each() -> None:

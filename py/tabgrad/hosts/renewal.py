@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 
-MEASURED = ("tile", "parts of a product", "lanes")
+MEASURED = ("tile", "parts of a product", "lanes", "scan")
 """The choices that depend on sizes (`Limits.decide`) in which questions are asked."""
 
 

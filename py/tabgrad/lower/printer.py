@@ -8,6 +8,7 @@ from functools import partial
 
 from tabgrad.lower import products, repeat
 from tabgrad.lower.accumulate import Accumulator
+from tabgrad.lower.across import Joining
 from tabgrad.lower.dialect import U32, Dialect
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.group import Group, product_dims
@@ -16,7 +17,7 @@ from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.record import call_of, record_of
-from tabgrad.lower.row_threads import row_threads
+from tabgrad.lower.row_threads import ONE, RowThreads, row_threads
 from tabgrad.lower.tokens import Size
 from tabgrad.lower.windows import NONE, PART, Cut, Part, TooLarge, Windows
 
@@ -50,14 +51,14 @@ class KernelPrinter:
         if g.kind == "product":
             tiled = products.tiled(self, g, e, writes, large)
             return tiled or [self.plain_product(g, e, writes)]
-        lanes = 1 if g.kind == "library" else self.lanes(g)
+        lanes = ONE if g.kind == "library" else self.lanes(g)
         count = self.count(g)
         if large:
-            unit = BLOCK if lanes == 1 else 1
+            unit = BLOCK if lanes == ONE else 1
             e.cut = Cut(self.windows, "g", count, unit)
         if g.kind == "library":
             return self.line_kernel(g.members[0], e)
-        if lanes == 1:
+        if lanes == ONE:
             return self.threads(g, e, writes)
         return self.workgroups(g, e, writes, lanes)
 
@@ -67,12 +68,12 @@ class KernelPrinter:
             return threads_of(g.members[0])
         return g.rows if g.kind == "row" else math.prod(g.shape)
 
-    def lanes(self, g: Group) -> int:
+    def lanes(self, g: Group) -> RowThreads:
         """Choose how many threads share a row."""
         if g.kind == "map" or g.row_size <= 16 or (g.rows >= 65536 and g.row_size <= 64):
-            return 1
+            return ONE
         if self.limits.software and g.row_size * (len(phases(g)) + 1) <= TURNS:
-            return 1
+            return ONE
         return self.limits.decide("lanes", lambda: row_threads(g, self.limits))
 
     # -- one thread an element or a row ------------------------------------------------------------
@@ -192,17 +193,18 @@ class KernelPrinter:
         for acc in accs:
             acc.settle(e)
             if step > 1:
-                self.across(e, acc)
+                self.joining.join(e, acc)
             e.scope.values[acc.h.id, g.index[acc.h.id]] = acc.result()
 
     # -- one workgroup a row -----------------------------------------------------------------------
 
-    def workgroups(self, g: Group, e: Emitter, writes: list[Node], lanes: int) -> list[Kernel]:
+    def workgroups(
+        self, g: Group, e: Emitter, writes: list[Node], lanes: RowThreads
+    ) -> list[Kernel]:
         """Print a kernel in which the threads of a workgroup share each row."""
         d = self.d
         grid = grid_of(g.rows)
-        self.size = lanes
-        self.shared: list[str] = []
+        self.joining = Joining(*lanes)
         folded = d.group_x if grid[1] == 1 else f"{d.group_y} * {Size(grid[0])} + {d.group_x}"
         if e.cut is not None:
             self.part_index(e, "")
@@ -210,40 +212,8 @@ class KernelPrinter:
             e.line(d.let("g", U32, folded))
             if grid[0] * grid[1] > g.rows:
                 e.guard("g", g.rows, 1)
-        self.rows(g, e, writes, d.lane, lanes)
-        return self.parts(e, grid, lanes, self.shared)
-
-    def across(self, e: Emitter, a: Accumulator) -> None:
-        """Emit the tree that combines the accumulators of a workgroup."""
-        d, lane = self.d, self.d.lane
-        name = f"sh{len(self.shared)}"
-        self.shared.append(d.shared(name, a.kind, self.size))
-        place = f"sh{len(self.shared)}" if a.place else ""
-        if place:
-            self.shared.append(d.shared(place, U32, self.size))
-        put, take = partial(d.into_shared, kind=a.kind), partial(d.from_shared, kind=a.kind)
-        e.line(f"{name}[{lane}] = {put(a.value)};")
-        if place:
-            e.line(f"{place}[{lane}] = {a.place};")
-        e.line(d.barrier)
-        half = self.size // 2
-        while half:
-            other, spot = e.name(), e.name() if place else ""
-            e.line(f"if ({lane} < {half}u) {{")
-            e.line("  " + d.let(other, a.kind, take(f"{name}[{lane} + {half}u]")))
-            if place:
-                e.line("  " + d.let(spot, U32, f"{place}[{lane} + {half}u]"))
-            for statement in a.join(e, other, spot):
-                e.line("  " + statement)
-            if place:
-                e.line(f"  {place}[{lane}] = {a.place};")
-            e.line(f"  {name}[{lane}] = {put(a.value)};")
-            e.line("}")
-            e.line(d.barrier)
-            half //= 2
-        e.line(f"{a.value} = {take(f'{name}[0]')};")
-        if place:
-            e.line(f"{a.place} = {place}[0];")
+        self.rows(g, e, writes, d.lane, lanes.threads)
+        return self.parts(e, grid, lanes.threads, self.joining.shared)
 
     # -- one element after the other ---------------------------------------------------------------
 

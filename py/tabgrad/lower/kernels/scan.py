@@ -34,10 +34,54 @@ from tabgrad.lower.passes import scan_span
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Index, Record, Scratch, register
 from tabgrad.lower.routines import DTYPES, Call, dense, swap
+from tabgrad.lower.row_threads import RowThreads
 from tabgrad.lower.simplify import apply
 from tabgrad.lower.tokens import UNIFORMS
+from tabgrad.lower.variants import size_class
 
 THREADS = 64
+"""The threads of a workgroup by default."""
+COUNTS = (32, 64, 128, 256)
+"""The numbers of threads to choose from."""
+BY_SUBGROUPS = """\
+var<workgroup> width: u32;
+fn join_found(local: u32) {
+  let count = subgroupAdd(1u);
+  let rank = subgroupExclusiveAdd(1u);
+  let first = subgroupMin(local) == 0u;
+  if (local == 0u) { width = count; }
+  let step = workgroupUniformLoad(&width);
+  var before = identity();
+  for (var start = 0u; start < THREADS; start += step) {
+    let place = start + rank;
+    let mine = first && place < THREADS;
+    var own = identity();
+    if (mine) { own = found[place]; }
+    let sum = before + subgroupInclusiveAdd(own);
+    before += subgroupAdd(own);
+    if (mine) { found[place] = sum; }
+  }
+  workgroupBarrier();
+}
+"""
+"""The block `join` for sums: the subgroup of the first thread goes through all, as many at once as it has
+threads; the others turn with it and touch nothing. Places in subgroups are counted, as in `across.py`."""
+
+
+def scan_threads(lines: LineKernels, adds: bool) -> RowThreads:
+    """Choose the threads of a workgroup: as measured on the adapter, else THREADS without subgroups."""
+    n, limits = lines.n, lines.printer.limits
+    rows, length = extent(n)
+
+    def variants() -> list[RowThreads]:
+        plain = [RowThreads(count) for count in COUNTS if count <= limits.threads]
+        return [*plain, *(RowThreads(count, True) for count, _ in plain if limits.quads and adds)]
+
+    sizes = f"{size_class(rows, 1 << 20)} {size_class(length, 1 << 20)}"
+    question = f"threads of a scan {n.name} {n.spec.dtype.name} {sizes}"
+    return limits.decide(
+        "scan", lambda: limits.pick(question, n.origin, variants, lambda: RowThreads(THREADS))
+    )
 
 
 @dataclass(kw_only=True)
@@ -45,6 +89,7 @@ class Combination:
     """The combination of a scan: its element type and the functions that replace blocks of the kernel `scan`.
 
     `load` turns the operands' values at place `i` into an element, `result` an element into the value stored.
+    `adds` says that two elements are combined by `+`, for which there are functions of subgroups.
     """
 
     elem: str
@@ -54,13 +99,15 @@ class Combination:
     load: Callable[[list[str]], str]
     result: str = "acc"
     declare: str = ""
+    adds: bool = False
 
 
 def passes(lines: LineKernels, how: Combination, scratch: Scratch) -> list[Kernel]:
     """Make the passes of a scan: one over lines that fit a span, else totals, their scan, and the spans."""
     n, e, d = lines.n, lines.e, lines.printer.d
     rows, length = extent(n)
-    span = scan_span(length, THREADS)
+    threads = scan_threads(lines, how.adds)
+    span = scan_span(length, threads.threads)
     spans = -(-length // span)
     at = lines.index(step_of(n, "i", length))
 
@@ -70,7 +117,7 @@ def passes(lines: LineKernels, how: Combination, scratch: Scratch) -> list[Kerne
         return ""
 
     blocks = {
-        "dims": _dims(rows, length, span),
+        "dims": _dims(rows, length, span, threads),
         "load": lines.function(
             "load(row: u32, i: u32) -> elem",
             lambda: f"return {how.load([e.value(s, at) for s in n.srcs])};",
@@ -81,6 +128,7 @@ def passes(lines: LineKernels, how: Combination, scratch: Scratch) -> list[Kerne
             f"fn combine(a: elem, b: elem) -> elem {{\n  {how.combine}\n}}\n"
         ),
     }
+    blocks |= {"join": BY_SUBGROUPS} if threads.subgroups else {}
     if spans == 1:
         source = _assemble(how, {**blocks, "totals": NO_TOTALS}, _declared(lines, False))
         return [lines.kernel(source, rows, {"PASS": 0.0})]
@@ -90,7 +138,7 @@ def passes(lines: LineKernels, how: Combination, scratch: Scratch) -> list[Kerne
                    ((1.0, totals), (2.0, before)))  # fmt: skip
     return [
         first,
-        _totals_kernel(lines, how, (rows, spans), (totals, before), blocks["combine"]),
+        _totals_kernel(lines, how, (rows, spans), (totals, before), blocks["combine"], threads),
         last,
     ]
 
@@ -101,9 +149,9 @@ NO_TOTALS = (
 )
 
 
-def _dims(rows: int, length: int, span: int) -> str:
+def _dims(rows: int, length: int, span: int, threads: RowThreads) -> str:
     """Declare the sizes of one scan."""
-    fixed = f"const SPAN = {span}u;\nconst THREADS = {THREADS}u;\n"
+    fixed = f"const SPAN = {span}u;\nconst THREADS = {threads.threads}u;\n"
     return size_functions(rows=rows, length=length) + fixed
 
 
@@ -135,21 +183,24 @@ def _totals_kernel(
     extents: tuple[int, int],
     slots: tuple[int, int],
     combine: str,
+    threads: RowThreads,
 ) -> Kernel:
     """Make the kernel that scans the totals of the spans."""
     rows, spans = extents
+    span = threads.threads * -(-spans // threads.threads)
     bindings = (
         "@group(0) @binding(0) var<storage, read> totals: array<elem>;\n"
         "@group(0) @binding(1) var<storage, read_write> before: array<elem>;"
         f"{UNIFORMS}\n"
     )
     blocks = {
-        "dims": _dims(rows, spans, THREADS * -(-spans // THREADS)),
+        "dims": _dims(rows, spans, span, threads),
         "load": "fn load(row: u32, i: u32) -> elem { return totals[row * length() + i]; }\n",
         "store": "fn store(row: u32, i: u32, acc: elem) { before[row * length() + i] = acc; }\n",
         "combine": combine,
         "totals": NO_TOTALS,
     }
+    blocks |= {"join": BY_SUBGROUPS} if threads.subgroups else {}
     source = _assemble(how, blocks, bindings)
     own = Kernel(
         f"{lines.n.name} of totals", source, "rw", list(slots), grid_of(rows), (("PASS", 0.0),)
@@ -201,6 +252,7 @@ def _sum(lines: LineKernels) -> Combination:
         identity=lines.zero(),
         combine="return a + b;",
         load=lambda v: v[0],
+        adds=True,
     )
 
 
