@@ -21,6 +21,7 @@ from tabgrad.lower.ir import Program
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.memory import Memory
+from tabgrad.lower.pieces import join_in_place
 from tabgrad.lower.plan import Plan, lower
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.simplify import apply
@@ -192,6 +193,29 @@ def test_a_piece_lies_inside_of_its_cat_only() -> None:
         m.place(n)
     verify.memory(p, m, {cat.id})
     m.places[xs[1].id] = m.places[xs[2].id]
+    with pytest.raises(Broken, match="lies over"):
+        verify.memory(p, m, {cat.id})
+
+
+def test_rows_of_a_piece_end_in_those_of_its_cat() -> None:
+    p = Program()
+    x = p.input(spec((3, 4), float32))
+    halves = [apply(p, name, x) for name in ("exp", "sin")]
+    cat = apply(p, "cat", *halves, axis=1)
+    p.outputs = [cat]
+    p.finish()
+    inside = join_in_place(p, limits=Limits())
+    assert inside == {halves[0]: (cat, 0), halves[1]: (cat, 4)}
+    assert [s.rows for s in halves] == [(4, 8), (4, 8)]
+    m = Memory(p, WGSL(), inside)
+    for n in (cat, *halves):
+        m.place(n)
+    verify.memory(p, m, {cat.id})
+    halves[1].rows = 4, 6
+    with pytest.raises(Broken, match="has rows of 4 at 4"):
+        verify.memory(p, m, {cat.id})
+    halves[1].rows = 4, 8
+    m.places[halves[1].id] = m.places[halves[0].id]
     with pytest.raises(Broken, match="lies over"):
         verify.memory(p, m, {cat.id})
 

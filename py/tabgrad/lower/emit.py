@@ -36,6 +36,15 @@ class Scope:
         self.values: dict[Any, str] = {}
 
 
+def lies(n: Node, index: Index) -> Expr:
+    """Give the position of element `index` of a node from the first one on."""
+    at = flatten(index, n.shape)
+    if n.rows is None or n.rows[0] == n.rows[1]:
+        return at
+    length, apart = n.rows
+    return at // length * apart + at % length
+
+
 class Emitter:
     """Prints the values of one kernel, which makes `nodes`, in one dialect.
 
@@ -259,12 +268,12 @@ class Emitter:
     def store(self, n: Node, index: Index, value: str) -> None:
         """Write element `index` of a stored node."""
         name, offset = self.buffer(n, "w")
-        self.written.append((self.places[n.id][0], flatten(index, n.shape) + offset))
+        self.written.append((self.places[n.id][0], lies(n, index) + offset))
         self.line(self.d.store(name, self.spot(n, index, offset), value, n.spec.dtype))
 
     def spot(self, n: Node, index: Index, offset: int) -> str:
         """Write the position of element `index` of `n` in its buffer, where `n` begins at `offset`."""
-        return self.place(self.noted(n, flatten(index, n.shape) + offset)) + self.shift(n)
+        return self.place(self.noted(n, lies(n, index) + offset)) + self.shift(n)
 
     def noted(self, n: Node, place: Expr) -> Expr:
         """Return `place`, a position in the buffer of `n`; a kernel that may be cut remembers it."""

@@ -9,7 +9,7 @@ symbolically (`placing.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tabgrad.core.several import Part
@@ -17,16 +17,20 @@ from tabgrad.lower.group import Group, is_heavy
 from tabgrad.lower.ir import Node, Program
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.placing import load_all, place_members
+from tabgrad.lower.sharing import Sharing
 from tabgrad.lower.stored import choose_stored
+
+NOWHERE: Mapping[Node, tuple[Node, int]] = {}
 
 
 class Fuser:
     """Groups the nodes of one program. `stored` always have buffers, `calls` are routines. Kernels of
-    several ops bind at most `buffers`, if that is less than the limit of the device."""
+    several ops bind at most `buffers`, if that is less than the limit of the device. `inside` are the
+    pieces of cats."""
 
     def __init__(
         self, p: Program, limits: Limits, stored: Iterable[int] = (), calls: Iterable[int] = (),
-        buffers: int = 0,
+        buffers: int = 0, inside: Mapping[Node, tuple[Node, int]] = NOWHERE,
     ) -> None:  # fmt: skip
         self.p = p
         self.calls = frozenset(calls)
@@ -36,6 +40,7 @@ class Fuser:
         self.of: dict[int, Group] = {}
         self.line: dict[int, Group] = {}
         self.applications: dict[Any, Node] = {}
+        self.sharing = Sharing(p, limits, inside, self.stored, self.of)
 
     def run(self) -> list[Group]:
         """Fuse the program, and return the groups in an order in which they can run."""
@@ -67,6 +72,7 @@ class Fuser:
             group = Group("map", n.shape, (), [n])
         assert self.can_be_one(group), n
         self.of[n.id] = self.line[n.id] = group
+        self.sharing.joined(group)
         group.place = n.id
 
     def sibling(self, n: Node) -> Node:
@@ -80,13 +86,14 @@ class Fuser:
             n.siblings = first.siblings
         return first
 
-    def can_be_one(self, g: Group) -> bool:
-        """Find the index of every member and the loads of the group; give False if it can't be one kernel."""
+    def can_be_one(self, g: Group, *old: Group) -> bool:
+        """Find the index of every member and the loads of the group, which is made of `old` ones; give False
+        if it can't be one kernel."""
         if g.kind == "library":
             load_all(g, self.stored)
             return True
         most = self.limits.buffers if len(g.members) == 1 else self.buffers
-        return place_members(g, self.stored) and len(g.loads) + len(g.members) + g.checks <= most
+        return place_members(g, self.stored) and self.sharing.binds_at_most(most, g, old)
 
     # -- merging -----------------------------------------------------------------------------------
 
@@ -126,7 +133,8 @@ class Fuser:
         lead = a if a.kind in ("product", "row") or b.kind == "map" else b
         group = Group(lead.kind, lead.shape, lead.axes, members)
         group.first = lead.first
-        return group if self.can_be_one(group) else None
+        group.packed = a.packed or b.packed
+        return group if self.can_be_one(group, a, b) else None
 
     def fits(self, a: Group, b: Group) -> bool:
         """Test whether two groups can run over one domain."""
@@ -180,6 +188,9 @@ class Fuser:
             self.line[place] = g
         for m in new.members:
             self.of[m.id] = new
+        for g in old:
+            self.sharing.left(g)
+        self.sharing.joined(new)
 
     def join_siblings(self) -> None:
         """Merge groups over one domain that read the same nodes and don't wait for each other."""

@@ -56,7 +56,7 @@ class Group:
     `kind` is "map", "row", "product" or "library". A row group runs over `shape`, reducing `axes`; `heavies`
     are its reductions or its product; `index` holds the index of every member; `loads` the nodes it reads;
     `place` is where it stands in a line in which each group comes after those it reads; `checks` is 1 where it
-    checks an index, for which it binds one more buffer.
+    checks an index, for which it binds one more buffer; its temporaries share one where it is `packed`.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Group:
         self.loads: dict[int, Node] = {}
         self.place = -1
         self.checks = 0
+        self.packed = False
 
     @property
     def outer(self) -> tuple[int, ...]:

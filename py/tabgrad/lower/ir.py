@@ -51,10 +51,11 @@ class Node:
     fills it), else an Op, with the facts of its family. `users` are the nodes that read this one, `origin`
     the raw node it was made for. `shift` is the raw node whose start (in elements) is added to the index of
     an input, -1 where it begins at 0. `siblings` are the results of one application of an op with several.
+    `rows` are (length, distance) of a piece of a cat whose rows lie apart.
     """
 
     __slots__ = (
-        "id", "number", "op", "origin", "params", "shift", "siblings", "spec", "srcs", "users",
+        "id", "number", "op", "origin", "params", "rows", "shift", "siblings", "spec", "srcs", "users",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +75,7 @@ class Node:
         self.number = number
         self.origin = -1
         self.shift = -1
+        self.rows: tuple[int, int] | None = None
         self.users: list[Node] = []
         self.siblings: list[Node] = [self]
 

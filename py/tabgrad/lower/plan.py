@@ -16,7 +16,8 @@ from tabgrad.lower.group import Group, in_pieces
 from tabgrad.lower.ir import Node, Program, RawNode
 from tabgrad.lower.kernel import Kernel, numbered
 from tabgrad.lower.limits import Limits
-from tabgrad.lower.memory import Memory, join_in_place
+from tabgrad.lower.memory import Memory
+from tabgrad.lower.pieces import join_in_place
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import call_of, record_of
 from tabgrad.lower.simplify import build
@@ -92,10 +93,10 @@ def _lower(
     verify.program(p, specs)
     calls = routines.choose(p, limits)
     alone = routines.apart(calls)
-    inside = join_in_place(p, alone)
+    inside = join_in_place(p, alone, limits)
     verify.program(p, specs, (*calls, *(cat for cat, _ in inside.values())))
     kept = {n.id for n in (*inside, *alone)}
-    fuser = Fuser(p, limits, kept, {n.id for n in calls}, buffers)
+    fuser = Fuser(p, limits, kept, {n.id for n in calls}, buffers, inside)
     groups = fuser.run()
     verify.groups(p, groups, fuser.stored)
     needed = {o.id for o in p.outputs} | kept
@@ -104,8 +105,12 @@ def _lower(
     memory = Memory(p, dialect, inside)
     if checks.needed(p):
         memory.places[checks.ERRORS] = (memory.scratch(checks.NBYTES), 0)
-    for m in (m for g in groups for m in g.members if m.id in needed):
-        memory.place(m)
+    for g in groups:
+        for members in fuser.sharing.together(g, needed):
+            memory.side_by_side(members)
+        for m in g.members:
+            if m.id in needed:
+                memory.place(m)
     verify.memory(p, memory, needed)
     windows = Windows(memory.bytes, limits.binding)
     printer = KernelPrinter(dialect, limits, fuser.stored, memory.places, windows)

@@ -14,7 +14,7 @@ from typing import Any
 from tabgrad.core.dtype import HALVES
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.spec import Params
-from tabgrad.lower.ir import FULL, PERMUTE, RESHAPE, SLICE, Node, Program
+from tabgrad.lower.ir import EXPAND, FULL, PERMUTE, RESHAPE, SLICE, Node, Program
 from tabgrad.lower.simplify import SMALL, apply
 
 MATMUL, SUM, ADD, MUL, CAT = (REGISTRY[n] for n in "matmul reduce_sum add mul cat".split())
@@ -77,8 +77,12 @@ def _roots(p: Program, outputs: set[int]) -> list[Node]:
     return [n for n in adds if n.id not in inner]
 
 
+def _is_only(n: Node, outputs: set[int]) -> bool:
+    return len(n.users) == 1 and n.id not in outputs
+
+
 def _is_inner(n: Node, outputs: set[int]) -> bool:
-    return n.op is ADD and len(n.users) == 1 and n.id not in outputs
+    return n.op is ADD and _is_only(n, outputs)
 
 
 def _leaves(root: Node, outputs: set[int]) -> list[Node]:
@@ -101,11 +105,12 @@ def _kinds(root: Node, leaves: list[Node], outputs: set[int]) -> list[Terms]:
     kinds: dict[Any, Terms] = {}
     for leaf in leaves:
         views, base = list[tuple[Any, Params]](), leaf
-        while base.family == "view" and len(base.users) == 1 and base.id not in outputs:
+        operands = _operands(base)
+        while not operands and base.family == "view" and _is_only(base, outputs):
             views.append((base.op, base.params))
             base = base.srcs[0]
-        operands = _operands(base)
-        if not operands or len(base.users) != 1 or base.id in outputs:
+            operands = _operands(base)
+        if not operands or not _is_only(base, outputs):
             continue
         origins = tuple(map(_origin, operands))
         if None in origins:
@@ -124,7 +129,29 @@ def _operands(n: Node) -> tuple[Node, ...]:
         return n.srcs
     if n.op is SUM and n.params["axes"] == tuple(range(len(n.srcs[0].shape) - len(n.shape))):
         return n.srcs
-    return ()
+    if n.op is RESHAPE and n.srcs[0].shape == (1, *n.shape):
+        # the sum of one row
+        return n.srcs
+    return _factors(n)
+
+
+def _factors(n: Node) -> tuple[Node, ...]:
+    """Find the column and the row whose product an outer product is, which `simplify` writes by elements."""
+    if n.op is not MUL or len(n.shape) != 3 or n.shape[2] != 1:
+        return ()
+    found = []
+    for side, spread in enumerate(n.srcs):
+        if spread.op is not EXPAND:
+            return ()
+        x = spread.srcs[0]
+        while x.op is RESHAPE:
+            x = x.srcs[0]
+        if x.shape != (n.shape[side], 1):
+            return ()
+        if side and (x.op is not PERMUTE or x.srcs[0].shape != (1, n.shape[1])):
+            return ()
+        found.append(x.srcs[0] if side else x)
+    return tuple(found)
 
 
 def _mark(n: Node) -> int:

@@ -146,8 +146,12 @@ def memory(p: Program, m: Memory, needed: set[int]) -> None:
     for n in p.nodes:
         if n.id in m.places:
             slot, start = m.places[n.id]
-            of.setdefault(slot, []).append((start, start + n.spec.size, n))
-            if m.dialect.nbytes(n.spec.dtype, start + n.spec.size) > m.bytes[slot]:
+            end = start + n.spec.size
+            if n.rows is not None:
+                apart(m, n)
+                end = start + n.rows[0]
+            of.setdefault(slot, []).append((start, end, n))
+            if m.dialect.nbytes(n.spec.dtype, end) > m.bytes[slot]:
                 raise Broken(f"memory: {n} at {start} does not fit into slot {slot}")
         elif n.id in needed and n.op is not None and n.op is not FULL:
             raise Broken(f"memory: {n} is needed and has no place")
@@ -159,6 +163,16 @@ def memory(p: Program, m: Memory, needed: set[int]) -> None:
             if around and start < end and m.inside.get(n, (None,))[0] is not around[-1][1]:
                 raise Broken(f"memory: {n} lies over {around[-1][1]} in slot {slot}")
             around.append((end, n))
+
+
+def apart(m: Memory, n: Node) -> None:
+    """Raise if the rows of a piece of a cat do not end in the rows of the cat."""
+    length, distance = n.rows or (0, 0)
+    cat, at = m.inside[n]
+    if at + length > distance or n.spec.size * distance != length * cat.spec.size:
+        raise Broken(
+            f"memory: {n} has rows of {length} at {at} of {cat}, which has rows of {distance}"
+        )
 
 
 # -- the plan --------------------------------------------------------------------------------------

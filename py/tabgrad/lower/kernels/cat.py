@@ -37,7 +37,7 @@ def _element(e: Emitter, n: Node, index: Index, kind: str) -> str:
 register(
     Record(
         op="cat",
-        heavy=lambda n: len(n.srcs) > SMALL,
+        heavy=lambda n: len(n.srcs) > SMALL or n.srcs[0].rows is not None,
         weight=2,
         blocks=True,
         sources=_sources,

@@ -16,7 +16,7 @@ from tabgrad.lower.group import Group, in_pieces, product_dims
 from tabgrad.lower.ir import COPY, FULL, Node, Program
 from tabgrad.lower.kernel import TURNS, Kernel
 from tabgrad.lower.limits import Limits
-from tabgrad.lower.memory import join_in_place
+from tabgrad.lower.pieces import join_in_place
 from tabgrad.lower.printer import KernelPrinter, phases
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.simplify import make

@@ -1,0 +1,111 @@
+"""Recurrent training steps: how many kernels a step of the recurrence costs, and that the numbers are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tabgrad as tg
+from tabgrad import nn
+from tabgrad.nn import functional as F
+from tests.grouped import grouped
+from tests.lower import recorder
+
+Net = Callable[[Any, Any], Any]
+
+
+def layer(kind: str, **options: Any) -> tuple[Any, Net]:
+    return getattr(nn, kind)(3, 6, **options), lambda rnn, x: rnn(x)[0]
+
+
+def cell(kind: str) -> tuple[Any, Net]:
+    def run(rnn: Any, x: Any) -> Any:
+        state = None
+        for at in x:
+            state = rnn(at, state)
+        return state[0] if kind == "LSTMCell" else state
+
+    return getattr(nn, kind)(3, 6), run
+
+
+def by_hand() -> tuple[Any, Net]:
+    def run(rnn: Any, x: Any) -> Any:
+        h = tg.zeros(x.shape[1], 6, device=x.device)
+        for at in x:
+            h = tg.tanh(rnn[0](at) + rnn[1](h))
+        return h
+
+    return nn.ModuleList([nn.Linear(3, 6), nn.Linear(6, 6)]), run
+
+
+def gated() -> tuple[Any, Net]:
+    def run(rnn: Any, x: Any) -> Any:
+        h = tg.zeros(x.shape[1], 6, device=x.device)
+        for at in x:
+            a, b = rnn(tg.cat([at, h], 1)).chunk(2, 1)
+            h = h + (F.tanh(b) - h) * F.sigmoid(a)
+        return h
+
+    return nn.Linear(9, 12), run
+
+
+NETS: dict[str, tuple[Callable[[], tuple[Any, Net]], int]] = {
+    "LSTM": (lambda: layer("LSTM"), 3),
+    "LSTM of two layers": (lambda: layer("LSTM", num_layers=2), 6),
+    "GRU": (lambda: layer("GRU"), 3),
+    "RNN": (lambda: layer("RNN"), 2),
+    "LSTMCell": (lambda: cell("LSTMCell"), 3),
+    "GRUCell": (lambda: cell("GRUCell"), 3),
+    "by hand": (by_hand, 2),
+    "gated": (gated, 5),
+}
+"""Networks, and how many dispatches one more step may cost, gradients and the optimizer included."""
+
+
+def trained(make: Any, device: Any, batch: int, steps: int, times: int = 1) -> list[Any]:
+    tg.manual_seed(0)
+    net, run = make()
+    net, draw = net.to(device), np.random.default_rng(steps)
+    x = tg.tensor(draw.uniform(-1, 1, (steps, batch, 3)).astype("f"), device=device)
+    optimizer = tg.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for _ in range(times):
+        optimizer.zero_grad()
+        loss = (run(net, x) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return [*losses, *(p.detach() for p in net.parameters()), *(p.grad for p in net.parameters())]
+
+
+def dispatches(make: Any, batch: int, steps: int) -> int:
+    device = recorder.device()
+    trained(make, device, batch, steps)
+    device.backend.flush()
+    before = device.backend.counters.dispatches
+    trained(make, device, batch, steps)
+    device.backend.flush()
+    return int(device.backend.counters.dispatches - before)
+
+
+@grouped("name, batch", [(name, batch) for name in NETS for batch in (1, 7)])
+def test_dispatches_of_one_more_step(name: str, batch: int) -> None:
+    make, most = NETS[name]
+    assert dispatches(make, batch, 11) - dispatches(make, batch, 9) <= 2 * most
+
+
+@pytest.mark.every_host
+@grouped("name, batch", [(name, batch) for name in NETS for batch in (1, 7)])
+def test_values_are_those_of_numpy_and_the_same_each_time(
+    device: Any, name: str, batch: int
+) -> None:
+    make, _ = NETS[name]
+    for steps in (2, 7):
+        want, got, again = (trained(make, d, batch, steps, 2) for d in ("cpu", device, device))
+        for a, b, c in zip(want, got, again, strict=True):
+            a, b, c = (v.cpu().numpy() for v in (a, b, c))
+            np.testing.assert_allclose(b, a, rtol=0, atol=4e-6 * max(np.abs(a).max(), 0.1))
+            np.testing.assert_array_equal(b, c)
