@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import tabgrad as tg
+from tabgrad.core.op import REGISTRY
+from tabgrad.lower.kernels.attention import FORMS, Tile
 from tabgrad.lower.shared_tiles import TILES, candidates, twice
 from tabgrad.lower.variants import Choices
 from tests.lower import recorder
@@ -222,6 +224,71 @@ def test_threads_of_a_scan(device: str) -> None:
             asked = [q for s in backend.plans.values() for q in s.plan.asked.items()]
             taken |= {a.taken for q, a in asked if q.startswith("threads of a scan")}
     assert taken == {f"{n}{how}" for n in (32, 64, 128, 256) for how in ("", " subgroups")}
+
+
+HEADS = (
+    # batch, L, S, E, D
+    (2, 19, 21, 6, 5),
+    (1, 70, 130, 64, 64),
+    (3, 33, 70, 100, 12),
+    (1, 40, 257, 4, 128),
+)
+
+
+@pytest.mark.one_host("wgpu")
+def test_tiles_of_attention(device: str) -> None:
+    attention = REGISTRY["attention"]
+    rng = np.random.default_rng(7)
+    asked: dict[str, Any] = {}
+    taken = set()
+    for number in range(len(FORMS)):
+        with forced(device, Forced(number)) as backend:
+            for at, (b, rows, length, depth, width) in enumerate(HEADS):
+                shapes = ((rows, depth), (length, depth), (length, width), (rows, length))
+                made = [rng.normal(size=(b, *s)).astype(np.float32) for s in shapes]
+                causal, masks = bool((number + at) % 2), (number + at) % 3 > 0
+                given = made if masks else made[:3]
+                got = attention.bind(
+                    *(tg.tensor(x, device=device) for x in given), causal=causal, scale=0.3
+                )
+                want = attention.fn(*(x.astype(float) for x in given), causal=causal, scale=0.3)
+                np.testing.assert_allclose(
+                    got.numpy(), want, rtol=1e-4, atol=1e-4, err_msg=str(number)
+                )
+            asked |= {q: a for s in backend.plans.values() for q, a in s.plan.asked.items()}
+            taken |= {a.taken for q, a in asked.items() if q.startswith("attention")}
+    assert {" ".join(q.split()[7:]) for q in asked} >= {"", "causal", "masked", "causal masked"}
+    assert {str(Tile(each, threads // each, keys)) for each, threads, keys in FORMS} == taken
+
+
+@pytest.mark.one_host("wgpu")
+def test_sorts(device: str) -> None:
+    """Networks and radix sorts of any shape; equal elements keep their order."""
+    rng = np.random.default_rng(9)
+    whole = rng.integers(-50, 50, (3, 5003))
+    taken = set()
+    for number in range(9):
+        with forced(device, Forced(number)) as backend:
+            for length, kind in (
+                (300, "float32"),
+                (5003, "int16"),
+                (2500, "int32"),
+                (5003, "bool"),
+            ):
+                x = whole[:, :length].astype(np.float32)
+                if kind == "float32":
+                    x[0, 7] = x[0, 250] = np.nan
+                for down in (False, True):
+                    on = tg.tensor(x, device=device).to(getattr(tg, kind))
+                    got = on.argsort(1, descending=down, stable=True).numpy()
+                    want = on.cpu().argsort(1, descending=down, stable=True).numpy()
+                    np.testing.assert_array_equal(got, want, err_msg=f"{number} {kind} {down}")
+            asked = [q for s in backend.plans.values() for q in s.plan.asked.items()]
+            taken |= {a.taken for q, a in asked if q.startswith("sort ")}
+    assert {how.split("x")[0] for how in taken} == {
+        "network 128", "network 256", "network 512", "digits of 8 bits 8",
+        *(f"digits of 4 bits {threads}" for threads in (64, 128, 256)),
+    }  # fmt: skip
 
 
 def test_subgroups_are_never_the_fixed_choice() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 
-MEASURED = ("tile", "parts of a product", "lanes", "scan")
+MEASURED = ("tile", "parts of a product", "lanes", "scan", "attention")
 """The choices that depend on sizes (`Limits.decide`) in which questions are asked."""
 
 

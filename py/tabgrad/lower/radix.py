@@ -8,11 +8,14 @@ from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower import library
+from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.line_kernels import LineKernels, extent, size_functions
+from tabgrad.lower.passes import sort_block
 from tabgrad.lower.record import Scratch
 from tabgrad.lower.tokens import Word
+from tabgrad.lower.variants import size_class
 
 LONG_RADIX = 1 << 15
 """The longest line that a GPU sorts by a bitonic network: up to here that takes no more dispatches."""
@@ -24,6 +27,14 @@ SHORT_SPAN = 8192
 """The fewest elements for which a processor takes another span, and about the most that are one by itself."""
 
 
+BLOCKS = (128, 256, 512)
+"""The sizes of blocks of a bitonic network to choose from."""
+FORMS = ((64, 4, 16), (128, 4, 16), (256, 4, 16), (128, 4, 8), (128, 4, 32), (8, 8, 1024))
+"""The radix sorts to choose from: the threads of a workgroup, the bits of a digit, the elements of a thread."""
+MOST_NETWORK = 1 << 18
+"""The longest line for which a network is a variant: its dispatches grow with the length."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """The shape of a radix sort: `threads` of a workgroup, `bits` of a digit, `spans` of a line,
@@ -33,6 +44,49 @@ class Shape:
     bits: int
     spans: int
     run: int
+
+    def __str__(self) -> str:
+        return f"digits of {self.bits} bits {self.threads}x{self.run}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A bitonic network: `block` elements of a line are in workgroup memory at once."""
+
+    block: int
+
+    def __str__(self) -> str:
+        return f"network {self.block}"
+
+
+def sort_of(n: Node, limits: Limits) -> Shape | Network:
+    """Choose how lines are sorted: as measured on the adapter, else by fixed rules."""
+    rows, length = extent(n)
+    dtype = n.srcs[0].spec.dtype
+    sizes = f"{size_class(rows, 1 << 20)} {size_class(length, 1 << 24)}"
+    return limits.pick(
+        f"sort {dtype.name} {sizes}", n.origin, lambda: sorts(rows, length, limits),
+        lambda: radix_shape(rows, length, limits) or network(length, limits),
+    )  # fmt: skip
+
+
+def network(length: int, limits: Limits) -> Network:
+    """Return the network with the largest blocks."""
+    return Network(sort_block(length, min(256, limits.threads)))
+
+
+def sorts(rows: int, length: int, limits: Limits) -> list[Shape | Network]:
+    """List the sorts that may suit lines of a `length`."""
+    most = network(length, limits).block
+    found: list[Shape | Network] = []
+    if length <= MOST_NETWORK:
+        found += [Network(block) for block in BLOCKS if block <= most]
+    for threads, bits, each in FORMS:
+        run = min(each, math.ceil(length / threads))
+        shape = Shape(threads, bits, math.ceil(length / (threads * run)), run)
+        if not limits.binding or work_bytes(rows, length, shape) <= limits.binding:
+            found.append(shape)
+    return found
 
 
 def radix_shape(rows: int, length: int, limits: Limits) -> Shape | None:

@@ -1,4 +1,4 @@
-"""argsort: short lines by rank; long ones by a bitonic network, by digits (`lower/radix.py`), or by a routine."""
+"""argsort: short lines by rank; long ones by a bitonic network, digits (`lower/radix.py`), or a routine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tabgrad.lower.index import text, unflatten, var
 from tabgrad.lower.ir import Node, Program
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.line_kernels import LineKernels, emitter, extent, size_functions
-from tabgrad.lower.passes import sort_block, sort_passes
+from tabgrad.lower.passes import sort_passes
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.routines import DTYPES, Call, dense, swap
@@ -64,12 +64,13 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     rows, length = extent(n)
     if not printer.d.templates or not rows or length <= LONG:
         return []
-    from tabgrad.lower.radix import radix, radix_shape  # few programs sort long lines
+    from tabgrad.lower.radix import Network, radix, sort_of  # few programs sort long lines
 
     lines = LineKernels(printer, n, emitter(printer, n))
-    shape = radix_shape(rows, length, printer.limits)
-    blocks = _blocks(lines)
-    return _bitonic(lines, blocks) if shape is None else radix(lines, blocks, shape, scratch)
+    how, blocks = sort_of(n, printer.limits), _blocks(lines)
+    if isinstance(how, Network):
+        return _bitonic(lines, blocks, how.block)
+    return radix(lines, blocks, how, scratch)
 
 
 def _blocks(lines: LineKernels) -> dict[str, str]:
@@ -100,10 +101,9 @@ def _blocks(lines: LineKernels) -> dict[str, str]:
     }
 
 
-def _bitonic(lines: LineKernels, blocks: dict[str, str]) -> list[Kernel]:
+def _bitonic(lines: LineKernels, blocks: dict[str, str], block: int) -> list[Kernel]:
     """Make the passes of a bitonic sort of indices."""
     rows, length = extent(lines.n)
-    block = sort_block(length, min(256, lines.printer.limits.threads))
     blocks["dims"] = f"{size_functions(rows=rows, length=length)}const BLOCK = {block}u;\n"
     passes = list(sort_passes(rows, length, block))
     size, stride = "0u", "0u"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
@@ -18,6 +18,7 @@ from tabgrad.lower.matrices import Dispatch, Matrices, value_of
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
 from tabgrad.lower.tokens import Size
+from tabgrad.lower.variants import size_class
 
 if TYPE_CHECKING:
     from tabgrad.core.op import Op
@@ -34,29 +35,76 @@ DEEPEST = 128
 """The most elements of a row of q, k or v that a tile holds."""
 
 
+FORMS = (
+    (8, 64, 32), (8, 64, 16), (16, 64, 32), (16, 64, 16), (16, 64, 64), (32, 64, 32), (32, 64, 16),
+    (16, 128, 32), (16, 128, 64), (32, 128, 32),
+)  # fmt: skip
+"""The tiles to choose from: the rows of q, the threads, and the rows of k."""
+
+
 @dataclass(frozen=True)
 class Tile:
-    """How the lanes of a workgroup share rows of q, the rows of k it holds at once, the `turns` of a thread."""
+    """How many rows of q a workgroup has, how many threads share each, how many rows of k it holds at once."""
 
     each: int
     lanes: int
     keys: int
-    turns: int
+
+    def __str__(self) -> str:
+        return f"{self.each}x{self.keys} {self.lanes * self.each}"
+
+    def words(self, depth: int, width: int) -> int:
+        """Count the words of workgroup memory for rows of q and v of `depth` and `width` numbers."""
+        deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
+        return 4 * self.each * deep + self.keys * (4 * deep + 4 * wide + self.each)
+
+    def turns(self, depth: int, length: int, width: int) -> int:
+        """Count the turns of the loops of a thread."""
+        deep, wide, threads = math.ceil(depth / 4), math.ceil(width / 4), self.lanes * self.each
+        loads = math.ceil(self.keys * deep / threads) + math.ceil(self.keys * wide / threads)
+        part = math.ceil(wide / self.lanes)
+        scores = math.ceil(self.keys / self.lanes) * (1 + deep)
+        turns = 5 * loads + scores + self.keys * (2 + part) + part + 1
+        return math.ceil(length / self.keys) * turns
 
 
-def _tile(d: Dialect, depth: int, length: int, width: int) -> Tile | None:
-    """Choose the tile for rows of q and v of `depth` and `width` numbers, None where there is none."""
+def _tile(d: Dialect, depth: int, width: int) -> Tile | None:
+    """Choose the fixed tile for rows of q and v of `depth` and `width` numbers, None where there is none."""
     if not d.templates or not (0 < depth <= DEEPEST and 0 < width <= DEEPEST):
         return None
     each = 16 if max(depth, width) <= DEEPEST // 2 else 8
-    lanes, keys = THREADS // each, KEYS
-    deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
-    while 4 * each * deep + keys * (4 * deep + 4 * wide + each) > SHARED:
-        keys //= 2
-    loads = math.ceil(keys * deep / THREADS) + math.ceil(keys * wide / THREADS)
-    part = math.ceil(wide / lanes)
-    turns = 5 * loads + math.ceil(keys / lanes) * (1 + deep) + keys * (2 + part) + part + 1
-    return Tile(each, lanes, keys, math.ceil(length / keys) * turns)
+    tile = Tile(each, THREADS // each, KEYS)
+    while tile.words(depth, width) > SHARED:
+        tile = replace(tile, keys=tile.keys // 2)
+    return tile
+
+
+def _best_tile(printer: KernelPrinter, n: Node, fixed: Tile) -> Tile:
+    """Choose the tile: as measured on the adapter, else the fixed one."""
+    limits = printer.limits
+    q, _, v, *mask = n.srcs
+    (rows, depth), (length, width) = q.shape[-2:], v.shape[-2:]
+
+    def fits(t: Tile) -> bool:
+        whole = not limits.software or t.turns(depth, length, width) <= TURNS
+        return t.words(depth, width) <= SHARED and whole
+
+    def variants() -> list[Tile]:
+        return [
+            t
+            for t in (Tile(each, threads // each, keys) for each, threads, keys in FORMS)
+            if fits(t)
+        ]
+
+    sizes = " ".join(
+        map(str, map(size_class, (math.prod(n.shape[:-2]), rows, length, depth, width)))
+    )
+    seen = " causal" * bool(n.params["causal"]) + " masked" * bool(mask)
+    question = f"attention {n.spec.dtype.name} {sizes}{seen}"
+    found = limits.decide(
+        "attention", lambda: limits.pick(question, n.origin, variants, lambda: fixed)
+    )
+    return found if fits(found) else fixed
 
 
 def _refusal(
@@ -64,8 +112,8 @@ def _refusal(
 ) -> Exception | None:
     """Refuse so many keys that a thread would not finish its loops."""
     depth, (length, width) = specs[0].shape[-1], specs[2].shape[-2:]
-    tile = _tile(d, depth, length, width)
-    turns = length * (depth + 1) if tile is None else tile.turns
+    tile = _tile(d, depth, width)
+    turns = length * (depth + 1) if tile is None else tile.turns(depth, length, width)
     if not limits.software or turns <= TURNS:
         return None
     return DeviceError(
@@ -79,9 +127,10 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     q, _, v, *mask = n.srcs
     rows, depth = q.shape[-2:]
     length, width = v.shape[-2:]
-    tile = _tile(printer.d, depth, length, width)
-    if not n.spec.size or tile is None:
+    fixed = _tile(printer.d, depth, width)
+    if not n.spec.size or fixed is None:
         return []
+    tile = _best_tile(printer, n, fixed)
     step = Dispatch(printer, n)
     deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
     count, tiles = math.prod(n.shape[:-2]), math.ceil(rows / tile.each)
