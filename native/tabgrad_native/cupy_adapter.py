@@ -33,5 +33,8 @@ def hello_of(cupy: Any) -> Hello:
         architecture=f"sm_{properties['major']}{properties['minor']}",
         backend="cuda",
     )
-    features = frozenset({"shader-f16", "shader-f64", "subgroups", TIMERS})
-    return Hello(VERSION, "cuda", limits, features, NAMES, adapter)
+    features = {"shader-f16", "shader-f64", "subgroups", TIMERS}
+    if properties["major"] >= 8:
+        # what `shaders/lib/tensor.cu` needs: bfloat16, tf32, and copies to shared memory in the background
+        features.add("tensor-cores")
+    return Hello(VERSION, "cuda", limits, frozenset(features), NAMES, adapter)

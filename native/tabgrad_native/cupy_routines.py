@@ -4,7 +4,8 @@ Parameters are words. `dtype` is an index into DTYPES. Arrays are dense and row-
 
     matmul   buffers lhs, rhs, out; dtype, batch, m, n, k, flags, lhs_stride, rhs_stride
              out[b] = lhs[b] @ rhs[b]; flag 1: lhs[b] is stored (k, m), flag 2: rhs[b] is stored
-             (n, k); strides are elements from one matrix to the next, 0 to use one for all
+             (n, k), flag 4: float32 may be rounded to tf32; strides are elements from one matrix to the
+             next, 0 to use one for all
     argsort  buffers x, out; dtype, rows, n, descending, out_dtype
              stable, along the last axis of (rows, n); NaN counts as greater than all numbers
     cumsum   buffers x, out; dtype, outer, n, inner
@@ -148,6 +149,8 @@ class Routines:
             out.memset_async(0, batch * m * n * size)
             return
         cublas, kind, compute, scalars = self._gemm(name)
+        if flags & 4 and name == "float32":
+            compute = cublas.CUBLAS_COMPUTE_32F_FAST_TF32
         trans = (cublas.CUBLAS_OP_N, cublas.CUBLAS_OP_T)
         flip_lhs, flip_rhs = flags & 1, flags >> 1 & 1
         # cuBLAS counts columns first: it computes the transpose of out from the right

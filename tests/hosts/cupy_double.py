@@ -16,6 +16,7 @@ import numpy
 
 from tabgrad.ops import decompositions_numpy as numpy_
 from tests.hosts.bench import KERNELS
+from tests.hosts.ptx_arithmetic import converted
 
 
 class CUDARuntimeError(RuntimeError):
@@ -178,6 +179,7 @@ class Cublas(types.ModuleType):
 
     CUBLAS_OP_N, CUBLAS_OP_T = 0, 1
     CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F, CUBLAS_GEMM_DEFAULT = 68, 70, -1
+    CUBLAS_COMPUTE_32F_FAST_TF32 = 77
     CUBLAS_FILL_MODE_LOWER, CUBLAS_FILL_MODE_UPPER = 0, 1
     CUBLAS_SIDE_LEFT, CUBLAS_SIDE_RIGHT = 0, 1
     CUBLAS_DIAG_NON_UNIT, CUBLAS_DIAG_UNIT = 0, 1
@@ -211,7 +213,12 @@ class Cublas(types.ModuleType):
             left = columns(a + i * a_stride * size, (k, m) if transa else (m, k), lda, kind)
             right = columns(b + i * b_stride * size, (n, k) if transb else (k, n), ldb, kind)
             out = columns(c + i * c_stride * size, (m, n), ldc, kind)
-            out[...] = (left.T if transa else left) @ (right.T if transb else right)
+            left, right = (left.T if transa else left), (right.T if transb else right)
+            if compute == self.CUBLAS_COMPUTE_32F_FAST_TF32:
+                left, right = (
+                    converted(("tf32", "f32"), numpy.array(x)).view("f4") for x in (left, right)
+                )
+            out[...] = left @ right
 
 
 class Array(numpy.ndarray):

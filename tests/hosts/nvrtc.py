@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 
 @cache
@@ -20,12 +21,25 @@ def _library() -> ctypes.CDLL:
 
 
 def compile_cuda(
-    source: str, defines: Mapping[str, float] | None = None, architecture: str = "compute_90"
+    source: str,
+    defines: Mapping[str, float] | Sequence[tuple[str, float]] | None = None,
+    architecture: str = "compute_90",
 ) -> bytes:
     """Compile as the CUDA host does and return the PTX; raise AssertionError with the log."""
+    return _compiled(source, defines, architecture, "PTX")
+
+
+def machine_code(
+    source: str, defines: Mapping[str, float] | Sequence[tuple[str, float]], architecture: str
+) -> bytes:
+    """Compile to the machine code of an architecture, such as sm_80."""
+    return _compiled(source, defines, architecture, "CUBIN")
+
+
+def _compiled(source: str, defines: Any, architecture: str, what: str) -> bytes:
     library, program = _library(), ctypes.c_void_p()
     options = [f"--gpu-architecture={architecture}", "--std=c++17"]
-    for name, value in (defines or {}).items():
+    for name, value in dict(defines or {}).items():
         text = str(int(value)) if value == int(value) else repr(value)
         options.append(f"-D{name}=({text})")
     encoded = [option.encode() for option in options]
@@ -39,7 +53,9 @@ def compile_cuda(
         )
         log = _text(library.nvrtcGetProgramLogSize, library.nvrtcGetProgramLog, program)
         assert status == 0, f"NVRTC status {status}:\n{log.decode()}"
-        return _text(library.nvrtcGetPTXSize, library.nvrtcGetPTX, program)
+        size, get = getattr(library, f"nvrtcGet{what}Size"), getattr(library, f"nvrtcGet{what}")
+        found = _text(size, get, program)
+        return found.rstrip(b"\0") if what == "PTX" else found
     finally:
         library.nvrtcDestroyProgram(ctypes.byref(program))
 
@@ -49,4 +65,4 @@ def _text(size_of: object, get: object, program: ctypes.c_void_p) -> bytes:
     assert size_of(program, ctypes.byref(size)) == 0
     text = ctypes.create_string_buffer(size.value)
     assert get(program, text) == 0
-    return text.value
+    return text.raw

@@ -8,6 +8,7 @@ from typing import Any
 from tabgrad.core.settings import on_restore
 from tabgrad.hosts.devices import is_available
 from tabgrad.hosts.tuning import Tuning, tune
+from tabgrad.tensor.settings import get_float32_matmul_precision, set_float32_matmul_precision
 
 
 class Backend:
@@ -53,12 +54,32 @@ class Backend:
         return nullcontext()
 
 
+class MatmulBackend(Backend):
+    """The switches of matrix products on CUDA: `allow_tf32`, and others without effect."""
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether float32 operands may be rounded to tf32: another name of `set_float32_matmul_precision`.
+
+        >>> import tabgrad as tg
+        >>> tg.backends.cuda.matmul.allow_tf32 = True
+        >>> tg.get_float32_matmul_precision()
+        'high'
+        >>> tg.backends.cuda.matmul.allow_tf32 = False
+        """
+        return get_float32_matmul_precision() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, value: bool) -> None:
+        set_float32_matmul_precision("high" if value else "highest")
+
+
 class CUDABackend(Backend):
     """The CUDA backend: the switches of its matrix products and of its kernels of attention."""
 
     def __init__(self) -> None:
         super().__init__("cuda", _math=True, _flash=True, _efficient=True, _cudnn=True)
-        self.matmul = Backend(
+        self.matmul = MatmulBackend(
             "cuda",
             allow_fp16_reduced_precision_reduction=True,
             allow_bf16_reduced_precision_reduction=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from tabgrad.hosts.tuning import CHOOSING, measures
+from tabgrad.hosts.tuning import CHOOSING, Precision, measures
 from tabgrad.lower.variants import Choices
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Choosing:
         """Set the preferences for the next plan."""
         limits = self.limits
         limits.runs, limits.later, limits.dynamic = OFTEN if often else SELDOM, OFTEN, dynamic
-        limits.choices = None
+        limits.choices, limits.tf32 = None, Precision.tf32
         if self.dialect.templates and measures(limits.software):
             limits.choices = self.choices
 
@@ -50,12 +50,12 @@ class Choosing:
             self.known = Choices(load(self.host))
         return self.known
 
-    def choose_anew(self) -> None:
-        """Lower plans again that have made choices, because what they may choose has changed."""
+    def choose_anew(self, every: bool = False) -> None:
+        """Lower plans again that have made choices, or `every` one: what they may choose has changed."""
         from tabgrad.hosts.renewal import outdate
 
         with self.lock:
-            outdate(self)  # type: ignore[arg-type]
+            outdate(self, every=every)  # type: ignore[arg-type]
 
     def notice(self, stored: Stored) -> None:
         """Note that a plan runs often: the variants of its kernels may be measured."""

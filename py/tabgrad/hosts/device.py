@@ -87,6 +87,7 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
             quads="subgroups" in host.hello.features,
             routines=host.hello.routines,
             binding=limits["max_storage_buffer_binding_size"] if self.dialect.windows else 0,
+            tensor_cores="tensor-cores" in host.hello.features,
         )
         self.has_float16 = self.dialect.float16 in ("", *host.hello.features)
         self.plans: dict[Any, Stored] = {}

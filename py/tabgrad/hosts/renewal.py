@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 
-MEASURED = ("tile", "parts of a product", "lanes", "scan", "attention")
-"""The choices that depend on sizes (`Limits.decide`) in which questions are asked."""
+MEASURED = ("tile", "parts of a product", "lanes", "scan", "attention", "tensor cores")
+"""The choices that depend on sizes (`Limits.decide`) in which questions are asked, or a precision."""
 
 
-def outdate(backend: DeviceBackend, question: str | None = None, answer: str = "") -> None:
-    """Mark the plans that answer a question otherwise, or all that asked any; each is lowered again at its next
-    use."""
+def outdate(
+    backend: DeviceBackend, question: str | None = None, answer: str = "", every: bool = False
+) -> None:
+    """Mark the plans that answer a question otherwise, or all that asked any, or `every` one; each is lowered
+    again at its next use."""
     unused = []
     backend.sizes.forget(*MEASURED)
     for key, stored in list(backend.plans.items()):
         asked = stored.plan.asked
-        if not asked:
+        if not asked and not every:
             continue
         if question is not None:
             mine = asked.get(question)

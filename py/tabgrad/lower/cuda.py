@@ -168,9 +168,13 @@ class CUDA(Dialect):
             f"{'const ' if b.access == 'r' else ''}{STORED[b.dtype]}* __restrict__ {b.name}"
             for b in bindings
         ]
-        text = f'extern "C" __global__ void main_kernel({", ".join(parameters)}{UNIFORMS}) {{\n'
+        text = f"main_kernel({', '.join(parameters)}{UNIFORMS}) {{\n"
         text += "".join(f"  {line}\n" for line in [*(s.strip() for s in shared), *body]) + "}\n"
-        return library.prelude("cuda", complex_too="c64" in text or "c128" in text) + text
+        before = library.prelude("cuda", complex_too="c64" in text or "c128" in text)
+        tensor = "tensor_product<" in text
+        before += library.tensor_cores() if tensor else ""
+        # registers for the threads that there are, not for the most there may be
+        return f'{before}extern "C" __global__ void {"__launch_bounds__(WX) " * tensor}{text}'
 
     def shared(self, name: str, kind: str, size: int) -> str:
         """Declare shared memory."""

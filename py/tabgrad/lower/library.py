@@ -262,3 +262,9 @@ def prelude(language: str, complex_too: bool = False) -> str:
         names = ("prelude.cu", "complex.cu") if complex_too else ("prelude.cu",)
         return "".join((folder() / "lib" / name).read_text(encoding="utf-8") for name in names)
     raise ShaderError(f'no prelude for language {language!r}; expected "wgsl" or "cuda"')
+
+
+@functools.cache
+def tensor_cores() -> str:
+    """Read the functions of CUDA that multiply on tensor cores; they follow the prelude."""
+    return (folder() / "lib" / "tensor.cu").read_text(encoding="utf-8")

@@ -23,7 +23,8 @@ class Limits:
     offer quad operations. `runs` is how often a plan is expected to run, which says what compiling may cost;
     `later` how often, if it turns out to run often (0: nobody will ask), see `Kernel.again`. `routines` are
     those of the host. `dynamic` is where plans for many sizes meet, see `dynamic.py`. `choices`
-    has the answers that were measured, see `variants.py`; without it all choices are fixed.
+    has the answers that were measured, see `variants.py`; without it all choices are fixed. `tensor_cores`: the
+    device multiplies on those of CUDA; `tf32`: float32 operands of products may be rounded to tf32 for that.
     """
 
     buffers: int = 8
@@ -36,6 +37,8 @@ class Limits:
     binding: int = 0
     dynamic: Any = None
     choices: Choices | None = None
+    tensor_cores: bool = False
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         for name in self.routines:

@@ -35,8 +35,12 @@ HOT = 1000
 def tiled(
     printer: KernelPrinter, g: Group, e: Emitter, writes: list[Node], large: bool
 ) -> list[Kernel]:
-    """Make the kernels of a product, several if a buffer is `large`; none in a language without tiles."""
+    """Make the kernels of a product, several if a buffer is `large`; none where there are no tiles for it."""
     name = "matmul_direct" if printer.limits.software else "matmul"
+    if printer.limits.tensor_cores:
+        from tabgrad.lower.tensor_cores import product as on_tensor_cores
+
+        return on_tensor_cores(printer, g, e, writes)
     if not printer.d.templates:
         return []
     b, m, n, k = product_dims(g.heavies[0])

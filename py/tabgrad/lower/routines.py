@@ -7,9 +7,10 @@ the copy would be larger than what is copied. Its words are those that `tabgrad_
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tabgrad.core import dtype as dt
 from tabgrad.core.several import Part
 from tabgrad.core.spec import NO_PARAMS, Spec
 from tabgrad.lower.index import ZERO, Expr, condition, flatten, unflatten, var
@@ -22,6 +23,10 @@ DTYPES = (
     "bfloat16", "float32", "float64", "complex64", "complex128",
 )  # fmt: skip
 """The numbers of dtypes in calls of routines."""
+
+
+TF32 = 4
+"""The flag of a product whose float32 operands may be rounded to tf32."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ def choose(p: Program, limits: Limits) -> dict[Node, Call]:
             continue
         # all results of an op with several come from one call
         key = (record.op, n.params, *(s.id for s in n.srcs)) if isinstance(n.op, Part) else n
+        if record.printed is not None and record.printed(n, limits):
+            continue
         if key not in applications:
             p.origin = n.origin
             applications[key] = record.routine(p, n) if n.spec.size or key is not n else None
@@ -54,6 +61,8 @@ def choose(p: Program, limits: Limits) -> dict[Node, Call]:
         if call is not None:
             node, made = call
             node = node if key is n else n
+            if limits.tf32 and made.name == "matmul" and n.spec.dtype is dt.float32:
+                made = replace(made, words=(*made.words[:5], made.words[5] | TF32, *made.words[6:]))
             node.srcs = made.operands
             calls[node] = made
     if calls:

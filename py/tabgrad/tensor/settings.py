@@ -13,11 +13,17 @@ class _Settings:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Remember "highest", "high" or "medium"; float32 products are always computed in float32."""
+    """Let CUDA devices round operands of float32 products to tf32 ("high", "medium"), or not ("highest").
+
+    tf32 has float16's 10 bits of fraction; sums stay in float32. Other devices always compute in float32.
+    """
     if precision not in ("highest", "high", "medium"):
         raise RuntimeError(
             f"set_float32_matmul_precision: expected 'highest', 'high' or 'medium', got {precision!r}"
         )
+    from tabgrad.hosts.tuning import allow_tf32
+
+    allow_tf32(precision != "highest")
     _Settings.precision = precision
 
 

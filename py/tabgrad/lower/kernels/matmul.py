@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.lower.group import operand_index, product_dims
@@ -14,6 +15,27 @@ from tabgrad.lower.routines import DTYPES, Call, bottom, copied
 DTYPED = (dt.float16, dt.bfloat16, dt.float32, dt.float64, dt.complex64, dt.complex128)
 LARGE = 1 << 18
 """Products of fewer multiplications are printed: such a kernel includes their epilogue."""
+
+
+FEW = 128
+"""The most steps of a product that tensor cores compute in a kernel though the host has a routine."""
+
+
+def _printed(n: Node, limits: Any) -> bool:
+    """Test whether a product is better printed, for tensor cores, than computed by the host's library.
+
+    That is assumed of few steps, whose time goes into reading and writing, if the results need not be read
+    again by what follows, or an operand need not be copied to lie as the library wants it.
+    """
+    if not limits.tensor_cores or product_dims(n)[3] > FEW:
+        return False
+    from tabgrad.lower.tensor_cores import suits
+
+    followed = any(u.family == "elementwise" for u in n.users)
+    return (
+        followed
+        or any(x.family == "view" and _matrix(n, x, s) is None for s, x in enumerate(n.srcs))
+    ) and suits(n, limits)
 
 
 def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
@@ -63,4 +85,4 @@ def _looked_at(n: Node) -> int:
     return 0 if n.op is FULL else n.spec.size
 
 
-register(Record(op="matmul", routine=_routine))
+register(Record(op="matmul", routine=_routine, printed=_printed))
