@@ -252,7 +252,8 @@ def test_slices_that_move_are_copied_to_where_the_call_finds_them(printer: Any) 
 
 def test_the_core_counts_dtypes_and_routines_as_the_host_does() -> None:
     assert cupy_routines.DTYPES == routines.DTYPES
-    assert REGISTRY["fft"].name in RECORDS
+    # each of the rooms that are imported late is asked for one op
+    assert {REGISTRY[name].lowering for name in ("fft", "cholesky")} <= set(RECORDS)
     assert {op for op, r in RECORDS.items() if r.routine} == set(cupy_routines.NAMES)
 
 
