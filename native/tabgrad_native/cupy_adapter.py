@@ -4,11 +4,11 @@ from typing import Any
 
 from tabgrad.hosts.commands import LIMITS, TIMERS, VERSION, Adapter, Hello
 from tabgrad_native.cupy_lists import ALIGN_WORDS
-from tabgrad_native.cupy_routines import NAMES
+from tabgrad_native.cupy_routines import EPILOGUES, NAMES
 
 
-def hello_of(cupy: Any) -> Hello:
-    """Describe the current device."""
+def hello_of(cupy: Any, lt: Any = None) -> Hello:
+    """Describe the current device; `lt` are the bindings of cuBLASLt, None where there are none."""
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.runtime.getDevice())
     sizes = properties["maxThreadsDim"]
     # a size in a packet is one word
@@ -37,4 +37,4 @@ def hello_of(cupy: Any) -> Hello:
     if properties["major"] >= 8:
         # what `shaders/lib/tensor.cu` needs: bfloat16, tf32, and copies to shared memory in the background
         features.add("tensor-cores")
-    return Hello(VERSION, "cuda", limits, frozenset(features), NAMES, adapter)
+    return Hello(VERSION, "cuda", limits, frozenset(features), EPILOGUES if lt else NAMES, adapter)

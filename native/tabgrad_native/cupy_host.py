@@ -45,6 +45,7 @@ from tabgrad.hosts.commands import (
 from tabgrad.hosts.host import compile_message
 from tabgrad.hosts.ledger import CompilesAtOnce, Ledger
 from tabgrad.hosts.protocol import decode
+from tabgrad_native import cublaslt
 from tabgrad_native.cupy_adapter import hello_of
 from tabgrad_native.cupy_lists import (
     CompiledKernel,
@@ -55,7 +56,7 @@ from tabgrad_native.cupy_lists import (
     bytes_of,
     place,
 )
-from tabgrad_native.cupy_routines import NAMES, Routines
+from tabgrad_native.cupy_routines import Routines
 
 TABLES = 8
 """For how many slot tables a stored list keeps launches and graphs."""
@@ -72,15 +73,16 @@ class CupyHost(CompilesAtOnce):
         self._runtime = cupy.cuda.runtime
         self._stream = cupy.cuda.Stream(non_blocking=True)
         self._pool = cupy.cuda.MemoryPool()
-        self._routines = Routines(cupy)
-        self.hello = hello_of(cupy)
+        lt = cublaslt.load(cupy)
+        self._routines = Routines(cupy, lt)
+        self.hello = hello_of(cupy, lt)
         self.lost = False
         self._diagnose = diagnose
         self.packets = 0
         self.stopped = -1
         self._lock = threading.RLock()
         self._faults: list[Fault] = []
-        self._ledger = Ledger(len(NAMES), timers=True)
+        self._ledger = Ledger(len(self.hello.routines), timers=True)
         self._buffers: dict[int, Any] = {}
         self._kernels: dict[int, CompiledKernel] = {}
         self._lists: dict[int, StoredList] = {}

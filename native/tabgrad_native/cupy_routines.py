@@ -15,6 +15,8 @@ Parameters are words. `dtype` is an index into DTYPES. Arrays are dense and row-
     rfft     buffers x, out; dtype of x, outer, n, inner, doubled, scale; out is (outer, n // 2 + 1, inner)
     irfft    buffers x, out; dtype of out, outer, n, inner, halved, scale; x is (outer, n // 2 + 1, inner)
 
+`matmul_epilogue` is in `cublaslt.py`.
+
 Decompositions of (batch, m, n) matrices, as tabgrad's ops of these names (`cupy_matrices.py`):
 
     cholesky          buffers a, l, info; dtype, batch, n, n
@@ -34,7 +36,7 @@ from typing import Any
 import numpy
 
 from tabgrad.core.errors import HostError
-from tabgrad_native import cupy_matrices
+from tabgrad_native import cublaslt, cupy_matrices
 from tabgrad_native.cupy_matrices import Matrices
 
 DTYPES = (
@@ -60,6 +62,8 @@ NAMES = (
     "cholesky", "triangular_solve", "lu", "geqrf", "qr", "eigh", "svd",
 )  # fmt: skip
 DECOMPOSITIONS = NAMES[6:]
+EPILOGUES = (*NAMES, cublaslt.NAME)
+"""The routines where nvmath-python is installed."""
 
 _PAIRED = {
     DTYPES.index("float32"): DTYPES.index("complex64"),
@@ -83,8 +87,10 @@ _SIZES = {"bfloat16": 2}
 class Routines:
     """Calls library functions on the current stream; `run` takes pointers to CuPy's memory."""
 
-    def __init__(self, cupy: Any) -> None:
+    def __init__(self, cupy: Any, lt: Any = None) -> None:
         self._cupy = cupy
+        self._lt = lt
+        self._epilogues: cublaslt.Epilogues | None = None
         self._cublas: Any = None
         self._matrices: Matrices | None = None
         self._scalars = {dtype: numpy.array([1, 0], dtype) for _, _, dtype in _GEMM.values()}
@@ -92,11 +98,11 @@ class Routines:
     @staticmethod
     def capturable(routine: int) -> bool:
         """Whether a routine can be part of a CUDA graph, that is, does not allocate."""
-        return NAMES[routine] == "matmul"
+        return EPILOGUES[routine] in ("matmul", cublaslt.NAME)
 
     def run(self, routine: int, pointers: Sequence[Any], words: Sequence[int]) -> None:
         """Call a routine."""
-        name = NAMES[routine]
+        name = EPILOGUES[routine]
         if name in DECOMPOSITIONS:
             self._decompose(name, pointers, words)
         else:
@@ -168,6 +174,33 @@ class Routines:
             batch,
             compute,
             cublas.CUBLAS_GEMM_DEFAULT,
+        )
+
+    def _matmul_epilogue(
+        self,
+        lhs: Any,
+        rhs: Any,
+        bias: Any,
+        out: Any,
+        dtype: int,
+        m: int,
+        n: int,
+        k: int,
+        flags: int,
+        epilogue: int,
+    ) -> None:
+        if not m * n:
+            return
+        name = DTYPES[dtype]
+        if name not in _GEMM or not k:
+            raise HostError(f"{cublaslt.NAME}: no product of {k} steps of {name}")
+        cublas, kind, compute, _ = self._gemm(name)
+        if flags & 4 and name == "float32":
+            compute = cublas.CUBLAS_COMPUTE_32F_FAST_TF32
+        if self._epilogues is None:
+            self._epilogues = cublaslt.Epilogues(self._cupy, self._lt)
+        self._epilogues.run(
+            (kind, compute), (name, m, n, k, flags, epilogue), (lhs, rhs, bias, out)
         )
 
     def _gemm(self, name: str) -> tuple[Any, int, int, int]:

@@ -356,6 +356,7 @@ class Cupy(types.SimpleNamespace):
         self.cuda = types.SimpleNamespace(
             runtime=runtime,
             Stream=lambda non_blocking: Stream(self),
+            get_current_stream=lambda: Stream(self),
             MemoryPool=Pool,
             alloc_pinned_memory=Pinned,
             get_elapsed_time=lambda a, b: float(b.at - a.at),

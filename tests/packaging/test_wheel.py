@@ -54,6 +54,7 @@ def test_it_holds_every_module(names: set[str]) -> None:
 
 def test_it_holds_the_shaders_and_the_bridge(names: set[str]) -> None:
     assert {f"tabgrad/_shaders/{name}" for name in sources("shaders", "*.wgsl")} <= names
+    assert {f"tabgrad/_shaders/{name}" for name in sources("shaders", "*.cu")} <= names
     assert {f"tabgrad/_bridge/{name}" for name in sources("web/bridge", "*.js")} <= names
 
 
@@ -69,6 +70,7 @@ def test_what_it_requires(wheel: pathlib.Path, names: set[str]) -> None:
     assert metadata["Requires-Python"] == ">=3.11"
     assert set(metadata.get_all("Provides-Extra")) == {
         "cuda",
+        "cuda-lt",
         "dev",
         "docs",
         "lab",

@@ -13,6 +13,9 @@ from tabgrad.lower.variants import Choices
 
 T = TypeVar("T")
 
+EPILOGUE = "matmul_epilogue"
+"""The routine of a product with what follows it (`epilogues.py`): of no op, so that no record calls it."""
+
 
 @dataclass
 class Limits:
@@ -41,7 +44,7 @@ class Limits:
     tf32: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.routines:
+        for name in set(self.routines) - {EPILOGUE}:
             known = REGISTRY.room_of(name) is not None and name not in RECORDS
             if not known and (name not in RECORDS or RECORDS[name].routine is None):
                 raise RegistryError(

@@ -168,7 +168,8 @@ def called(call: routines.Call, n: Node, memory: Memory) -> Kernel:
         slots.append(memory.places[n.id][0])
     bindings = "r" * len(call.operands) + "w" * (len(slots) - len(call.operands))
     k = Kernel(call.name, "", bindings, slots, (1, 1, 1), routine=call.name, words=call.words)
-    return replace(k, ops=(n.name,), origins=(n.origin,))
+    names, origins = zip((n.name, n.origin), *call.joined, strict=True)
+    return replace(k, ops=names, origins=tuple(dict.fromkeys(origins)))
 
 
 def _lifetimes(p: Program, kernels: list[Kernel], memory: Memory) -> dict[int, tuple[int, int]]:

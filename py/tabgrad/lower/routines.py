@@ -33,13 +33,15 @@ TF32 = 4
 class Call:
     """The call of a routine that computes a node: its operands as they lie in buffers, and its words.
 
-    Of an op with several results it writes all `results`, whichever are wanted.
+    Of an op with several results it writes all `results`, whichever are wanted. `joined` are (name, origin) of
+    the ops after the node that it computes too.
     """
 
     name: str
     operands: tuple[Node, ...]
     words: tuple[int, ...]
     results: tuple[Spec, ...] = ()
+    joined: tuple[tuple[str, int], ...] = ()
 
 
 def choose(p: Program, limits: Limits) -> dict[Node, Call]:
@@ -52,7 +54,7 @@ def choose(p: Program, limits: Limits) -> dict[Node, Call]:
             continue
         # all results of an op with several come from one call
         key = (record.op, n.params, *(s.id for s in n.srcs)) if isinstance(n.op, Part) else n
-        if record.printed is not None and record.printed(n, limits):
+        if record.printed is not None and record.printed(p, n, limits):
             continue
         if key not in applications:
             p.origin = n.origin
@@ -63,6 +65,8 @@ def choose(p: Program, limits: Limits) -> dict[Node, Call]:
             node = node if key is n else n
             if limits.tf32 and made.name == "matmul" and n.spec.dtype is dt.float32:
                 made = replace(made, words=(*made.words[:5], made.words[5] | TF32, *made.words[6:]))
+            if record.joined is not None:
+                made = record.joined(p, node, made, limits)
             node.srcs = made.operands
             calls[node] = made
     if calls:

@@ -9,6 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.lower.group import operand_index, product_dims
 from tabgrad.lower.index import var
 from tabgrad.lower.ir import FULL, Node, Program
+from tabgrad.lower.limits import EPILOGUE
 from tabgrad.lower.record import Record, register
 from tabgrad.lower.routines import DTYPES, Call, bottom, copied
 
@@ -21,7 +22,7 @@ FEW = 128
 """The most steps of a product that tensor cores compute in a kernel though the host has a routine."""
 
 
-def _printed(n: Node, limits: Any) -> bool:
+def _printed(p: Program, n: Node, limits: Any) -> bool:
     """Test whether a product is better printed, for tensor cores, than computed by the host's library.
 
     That is assumed of few steps, whose time goes into reading and writing, if the results need not be read
@@ -29,13 +30,26 @@ def _printed(n: Node, limits: Any) -> bool:
     """
     if not limits.tensor_cores or product_dims(n)[3] > FEW:
         return False
+    from tabgrad.lower import epilogues
     from tabgrad.lower.tensor_cores import suits
 
+    batch, *sizes = product_dims(n)
+    if batch == 1 and epilogues.suits(n, sizes, limits) and epilogues.followed(p, n, limits):
+        return False
     followed = any(u.family == "elementwise" for u in n.users)
     return (
         followed
         or any(x.family == "view" and _matrix(n, x, s) is None for s, x in enumerate(n.srcs))
     ) and suits(n, limits)
+
+
+def _joined(p: Program, n: Node, call: Call, limits: Any) -> Call:
+    """Let the library do what follows too, if the host has a routine for that."""
+    if EPILOGUE not in limits.routines:
+        return call
+    from tabgrad.lower.epilogues import joined
+
+    return joined(p, n, call, limits)
 
 
 def _routine(p: Program, n: Node) -> tuple[Node, Call] | None:
@@ -85,4 +99,4 @@ def _looked_at(n: Node) -> int:
     return 0 if n.op is FULL else n.spec.size
 
 
-register(Record(op="matmul", routine=_routine, printed=_printed))
+register(Record(op="matmul", routine=_routine, printed=_printed, joined=_joined))
