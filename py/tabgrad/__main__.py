@@ -1,4 +1,4 @@
-"""`python -m tabgrad`: `info` on devices, `run` and `check` of programs written for PyTorch."""
+"""`python -m tabgrad`: `info` on devices and `kernels`, `run` and `check` of programs written for PyTorch."""
 
 from __future__ import annotations
 
@@ -107,6 +107,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     check.add_argument("files", nargs="+", metavar="FILE", help="a script or a notebook")
     check.add_argument("--all", action="store_true", help="list all names that are used")
+    kernels = commands.add_parser(
+        "kernels", help="print which variants of kernels were fastest on the WebGPU adapter"
+    )
+    kernels.add_argument(
+        "--measure", type=float, default=0.0, metavar="SECONDS",
+        help="first run common work at several sizes, and time its variants for at most so long",
+    )  # fmt: skip
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["run"]:  # what follows is the program's
         from tabgrad.pytorch.running import run
@@ -120,6 +127,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from tabgrad.pytorch.running import check_command
 
         return check_command(args.files, args.all)
+    if args.command == "kernels":
+        from tabgrad.utils.benchmark.kernels import known
+
+        print(known(args.measure))
+        return 0
     facts = report()
     print(json.dumps(facts, indent=2) if args.json else text(facts))
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,29 @@ def test_info_describes_the_adapter() -> None:
     assert about["language"] == "wgsl"
     assert about["adapter"]["name"]
     assert about["limits"]["max_buffer_size"] >= 1 << 28
+
+
+@pytest.mark.one_host("wgpu")
+def test_kernels_prints_what_was_measured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from tabgrad.utils.benchmark import kernels
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    backend = tg.device("webgpu").backend
+    monkeypatch.setattr(backend, "known", None)
+    monkeypatch.setattr(backend, "probe", None)
+    backend.plans.clear()
+    x = tg.rand(40, 24, device="webgpu")
+    monkeypatch.setattr(kernels, "work", lambda device: iter([lambda: x.mT @ x]))
+    assert command.main(["kernels"]) == 0
+    assert eval("{" + capsys.readouterr().out + "}").popitem()[1] == {}
+    assert command.main(["kernels", "--measure", "100"]) == 0
+    ((adapter, answers),) = eval("{" + capsys.readouterr().out + "}").items()
+    assert adapter.endswith(f"| {backend.host.hello.adapter.device}".lower())
+    assert list(answers) == ["product float32 1 32 32 64 --"]
+    assert tg.backends.webgpu.benchmark is None
+    backend.plans.clear()
 
 
 def test_a_device_that_is_not_here_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

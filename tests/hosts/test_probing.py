@@ -397,7 +397,7 @@ def test_answers_are_kept_by_adapter_and_rubbish_is_ignored(
         "3",
         '{"acme": 3}',
         "[" * 100_000,
-        '{"acme | gen-9 |  |  | ": [1]}',
+        json.dumps({kept_answers.name(Host.hello.adapter): [1]}),
     ):
         kept_answers.file().write_text(text)
         assert kept_answers.load(host) == {}
@@ -406,3 +406,32 @@ def test_answers_are_kept_by_adapter_and_rubbish_is_ignored(
     monkeypatch.setenv("XDG_CACHE_HOME", str(kept_answers.file()))
     kept_answers.keep(host, {"a": "6"})
     assert kept_answers.load(host) == {}
+
+
+def test_answers_of_other_kernels_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    class Host:
+        class hello:
+            adapter = Adapter(vendor="acme", architecture="gen-9", device="X")
+
+    class Other:
+        class hello:
+            adapter = Adapter(vendor="acme", architecture="gen-10")
+
+    kept_answers.keep(Host(), {"a": "1"})
+    kept_answers.keep(Other(), {"a": "2"})
+    monkeypatch.setattr(kept_answers, "EDITION", kept_answers.EDITION + 1)
+    assert kept_answers.load(Host()) == {}
+    kept_answers.keep(Host(), {"b": "3"})
+    assert kept_answers.load(Host()) == {"b": "3"}
+    assert len(json.loads(kept_answers.file().read_text())) == 2
+    row = kept_answers.entry(Host())
+    assert eval("{" + row + "}") == {"acme | gen-9 | x": {"b": "3"}}
+    from tabgrad.hosts import known_adapters
+
+    monkeypatch.setattr(known_adapters, "KNOWN", eval("{" + row + "}"))
+    kept_answers.keep(Host(), {})
+    assert kept_answers.load(Host()) == {"b": "3"}

@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tabgrad.hosts.commands import Adapter
 
+EDITION = 2
+"""The number of the kernels that were measured: raised when variants change so much that what was found before
+says nothing of them."""
 MOST = 4096
 """The most answers that are kept for one adapter; the oldest ones go first."""
+BETWEEN = " | "
 
 
 def load(host: Any) -> dict[str, str]:
@@ -30,7 +34,11 @@ def keep(host: Any, answers: dict[str, str]) -> None:
     its = name(host.hello.adapter)
     newest = dict(list(answers.items())[-MOST:])
     with suppress(OSError, ValueError, RuntimeError):
-        text = json.dumps({**_known(_text(host)), its: newest}, indent=1)
+        adapter = its.rpartition(BETWEEN)[0]
+        others = {
+            k: v for k, v in _known(_text(host)).items() if k.rpartition(BETWEEN)[0] != adapter
+        }
+        text = json.dumps({**others, its: newest}, indent=1)
         if hasattr(host, "keep"):
             host.keep(text)
         else:
@@ -38,11 +46,11 @@ def keep(host: Any, answers: dict[str, str]) -> None:
 
 
 def name(adapter: Adapter) -> str:
-    """Name an adapter, with its driver as far as that says something.
+    """Name an adapter, with its driver as far as that says something, and the edition of the kernels.
 
     >>> from tabgrad.hosts.commands import Adapter
     >>> name(Adapter(vendor="intel", architecture="xe", backend="Vulkan"))
-    'intel | xe |  |  | Vulkan'
+    'intel | xe |  |  | Vulkan | kernels 2'
     """
     its = (
         adapter.vendor,
@@ -50,8 +58,17 @@ def name(adapter: Adapter) -> str:
         adapter.device,
         adapter.description,
         adapter.backend,
+        f"kernels {EDITION}",
     )
-    return " | ".join(map(str, its))
+    return BETWEEN.join(map(str, its))
+
+
+def entry(host: Any) -> str:
+    """Write what is known of a host's adapter as a row of `known_adapters.py`, whatever its driver."""
+    adapter = host.hello.adapter
+    its = BETWEEN.join(map(str, (adapter.vendor, adapter.architecture, adapter.device))).lower()
+    rows = (f"        {json.dumps(q)}: {json.dumps(a)}," for q, a in sorted(load(host).items()))
+    return "\n".join([f"    {json.dumps(its)}: {{", *rows, "    },"])
 
 
 def shipped(its: str) -> dict[str, str]:
