@@ -55,6 +55,8 @@ _dispatch = lib.wgpuComputePassEncoderDispatchWorkgroups
 class WgpuHost(Timing):
     """Runs packets on a device of wgpu-py; see `tabgrad.hosts.host.Host`."""
 
+    foresee = None  # it compiles all of a packet at once, in threads
+
     def __init__(self, adapter: wgpu.GPUAdapter, *, diagnose: bool = False) -> None:
         super().__init__(request_device(adapter))
         self.hello = hello_of(adapter, self._device)

@@ -37,7 +37,6 @@ const SLOT_BYTES = SLOT_WORDS * 4;
 const inSlots = (nbytes) => Math.ceil(nbytes / SLOT_BYTES) * SLOT_BYTES;
 
 /**
- * @typedef {import("./packet.js").Blob} Blob
  * @typedef {import("./packet.js").CopyStep} CopyStep
  * @typedef {import("./packet.js").ListCommand} ListCommand
  * @typedef {import("./packet.js").PipelineCommand} PipelineCommand
@@ -45,11 +44,14 @@ const inSlots = (nbytes) => Math.ceil(nbytes / SLOT_BYTES) * SLOT_BYTES;
  * @typedef {import("./pipelines.js").Pipeline} Pipeline
  * @typedef {import("./list.js").Table} Table
  * @typedef {import("./groups.js").Group} Group
+ * @typedef {import("./waiting.js").Command} Command
+ * @typedef {import("./waiting.js").Part} Part
  * @typedef {{ HEAPU8: Uint8Array<ArrayBuffer>, HEAPU32: Uint32Array<ArrayBuffer> }} Heap  read
  *   afresh at each use: the arrays are replaced when memory grows
  * @typedef {{ gpu: GPUBuffer, size: number, stamp: number, groups: Set<Group>,
  *   tables: Set<Table> }} Buf  `stamp` is the submit it was last encoded into
- * @typedef {{ staging: GPUBuffer, nbytes: number, ready: Promise<number> }} Read
+ * @typedef {{ staging: GPUBuffer | null, nbytes: number, ready: Promise<number>,
+ *   arrive?: (code: Promise<number>) => void }} Read  one that waits has no staging buffer yet
  */
 
 /** Everything that packets have made on one device, and the packet being encoded. */
@@ -61,7 +63,7 @@ export class Encoding {
     this.queue = device.queue;
     this.diagnose = diagnose;
     this.buffers = /** @type {Ids<Buf>} */ (new Ids("buffer"));
-    this.library = new Pipelines(device);
+    this.library = new Pipelines(device, !diagnose);
     this.faults = this.library.faults;
     this.pipelines = this.library.ids;
     this.lists = /** @type {Ids<List>} */ (new Ids("list"));
@@ -78,6 +80,9 @@ export class Encoding {
     this.staging = new Staging(device);
     /** @type {Read[]} */
     this.asked = [];
+    /** The reads that wait, by token. @type {Map<number, Read>} */
+    this.promised = new Map();
+    this.bytes = heap.HEAPU8;
     /** @type {GPUBuffer[]} */
     this.scraps = [];
     /** @type {GPUCommandEncoder | null} */
@@ -94,64 +99,58 @@ export class Encoding {
   }
 
   /**
-   * Carry out a packet that has been checked; its faults come later, when the promise resolves.
-   * @param {Uint32Array} words @param {number} at @param {number} count
-   * @param {Blob[]} blobs
+   * Carry out commands of a packet that has been checked; its faults come later, when the promise resolves.
+   * @param {Part} part @param {Command[]} commands
    */
-  run(words, at, count, blobs) {
+  run(part, commands) {
     const { faults } = this;
-    this.submits = 0;
+    const { packet } = faults;
+    faults.packet = part.number;
+    this.bytes = part.bytes;
     this.asked = [];
     /** @type {number[]} */
     const freed = [];
-    let command = 0;
+    let index = 0;
     faults.watch();
     try {
-      for (; command < count; command++) {
-        const header = words[at] ?? 0;
-        const end = at + 1 + (header >>> 8);
-        const tag = header & 255;
-        if (tag === FREE) for (let i = at + 1; i < end; i++) freed.push(words[i] ?? 0);
-        else if (this.diagnose) this.diagnosed(words, tag, at + 1, end, blobs, command);
-        else this.one(words, tag, at + 1, end, blobs, command);
-        at = end;
+      for (const command of commands) {
+        const { tag, at, end } = command;
+        index = command.index;
+        if (tag === FREE) for (let i = at; i < end; i++) freed.push(part.words[i] ?? 0);
+        else if (this.diagnose) this.diagnosed(part, command);
+        else this.one(part, command);
       }
       this.flush();
     } catch (error) {
       this.encoder = this.pass = null;
-      faults.add("validation", String(error), 0, command);
+      faults.add("validation", String(error), 0, index);
     }
     this.used = this.sent = 0;
     const settled = faults.report();
     for (const id of freed) this.free(id);
     for (const scrap of this.scraps.splice(0)) scrap.destroy();
+    faults.packet = packet;
     return settled;
   }
 
-  /**
-   * Run one command under its own watch and submit it, so that a fault names it.
-   * @param {Uint32Array} words @param {number} tag @param {number} at @param {number} end
-   * @param {Blob[]} blobs @param {number} command
-   */
-  diagnosed(words, tag, at, end, blobs, command) {
+  /** Run one command under its own watch and submit it, so that a fault names it. @param {Part} part @param {Command} command */
+  diagnosed(part, command) {
     this.faults.watch();
-    this.one(words, tag, at, end, blobs, command);
+    this.one(part, command);
     this.flush();
-    this.faults.reportInner(command, tag === DISPATCH ? (words[at] ?? 0) : 0);
+    const { tag, at, index } = command;
+    this.faults.reportInner(index, tag === DISPATCH ? (part.words[at] ?? 0) : 0);
   }
 
-  /**
-   * @param {Uint32Array} words @param {number} tag @param {number} at @param {number} end
-   * @param {Blob[]} blobs @param {number} command
-   */
-  one(words, tag, at, end, blobs, command) {
+  /** @param {Part} part @param {Command} command */
+  one({ words, blobs }, { tag, at, end, index, parsed }) {
     const a = words[at] ?? 0;
     const b = words[at + 1] ?? 0;
     const c = words[at + 2] ?? 0;
     const d = words[at + 3] ?? 0;
     switch (tag) {
       case ALLOC:
-        return this.alloc(a, b, command);
+        return this.alloc(a, b, index);
       case WRITE:
         return this.write(a, b, (at + 3) * 4, c);
       case WRITE_BLOB:
@@ -159,16 +158,13 @@ export class Encoding {
       case COPY:
         return this.copy(this.buffers.alive(a), b, this.buffers.alive(c), d, words[at + 4] ?? 0);
       case PIPELINE:
-        return this.library.add(
-          /** @type {PipelineCommand} */ (this.checker.parsed.shift()),
-          command,
-        );
+        return this.library.add(/** @type {PipelineCommand} */ (parsed), index);
       case DISPATCH:
         return this.dispatch(words, at, end);
       case READ:
         return this.read(a, b, c, d);
       case STORE: {
-        const list = /** @type {ListCommand} */ (this.checker.parsed.shift());
+        const list = /** @type {ListCommand} */ (parsed);
         this.lists.live.set(list.id, new List(list, this.pipelines));
         return;
       }
@@ -217,7 +213,7 @@ export class Encoding {
     // A write takes effect before the next submit, so what was encoded to run earlier on the
     // same buffer has to go first.
     if (buffer.stamp === this.stamp) this.flush();
-    if (nbytes) this.queue.writeBuffer(buffer.gpu, offset, this.heap.HEAPU8, pointer, nbytes);
+    if (nbytes) this.queue.writeBuffer(buffer.gpu, offset, this.bytes, pointer, nbytes);
   }
 
   /**
@@ -244,12 +240,35 @@ export class Encoding {
 
   /** @param {number} token @param {number} id @param {number} offset @param {number} nbytes */
   read(token, id, offset, nbytes) {
+    if (this.givenUp(token)) return;
     const staging = this.staging.take(nbytes);
     const buffer = this.buffers.alive(id);
     if (nbytes) this.closePass().copyBufferToBuffer(buffer.gpu, offset, staging, 0, nbytes);
     buffer.stamp = this.stamp;
-    const read = { staging, nbytes, ready: Promise.resolve(0) };
+    this.answer(token, staging, nbytes);
+  }
+
+  /** Promise the answer to a read that waits. @param {number} token */
+  promise(token) {
+    let arrive = (/** @type {Promise<number>} */ _) => {};
+    const ready = new Promise((/** @type {(code: Promise<number>) => void} */ resolve) => {
+      arrive = resolve;
+    });
+    const read = { staging: null, nbytes: 0, ready, arrive };
+    this.promised.set(token, read);
     this.reads.live.set(token, read);
+  }
+
+  /** Whether nobody waits any more for a read that was promised. @param {number} token */
+  givenUp(token) {
+    return this.promised.has(token) && !this.reads.live.has(token) && this.promised.delete(token);
+  }
+
+  /** The bytes of a read will be in a staging buffer. @param {number} token @param {GPUBuffer} staging @param {number} nbytes */
+  answer(token, staging, nbytes) {
+    const read = this.promised.get(token) ?? { staging, nbytes, ready: Promise.resolve(0) };
+    this.promised.delete(token);
+    this.reads.live.set(token, Object.assign(read, { staging, nbytes }));
     this.asked.push(read);
   }
 
@@ -355,7 +374,7 @@ export class Encoding {
 
   /** @param {Uint32Array} words @param {number} at @param {number} end */
   dispatch(words, at, end) {
-    const { compiled, layout, nBuffers } = this.pipelines.alive(words[at] ?? 0);
+    const { gpu, layout, nBuffers } = this.pipelines.alive(words[at] ?? 0);
     const first = at + 5;
     const rest = first + nBuffers;
     const n = end - rest;
@@ -367,7 +386,7 @@ export class Encoding {
     const [gx = 0, gy = 0, gz = 0] = [words[at + 1], words[at + 2], words[at + 3]];
     if (!(gx && gy && gz)) return;
     const pass = this.openPass();
-    pass.setPipeline(compiled.gpu);
+    pass.setPipeline(gpu);
     if (n) {
       this.offsets[0] = start * 4;
       pass.setBindGroup(0, group, this.offsets, 0, 1);
@@ -395,10 +414,9 @@ export class Encoding {
     }
     const table = list.find(words, first) ?? this.makeTable(list, words, first);
     for (const buffer of table.buffers) buffer.stamp = this.stamp;
-    if (!token) return this.encode(list, table, base * 4);
-    const read = this.timers.encode(this, list, table, base * 4);
-    this.reads.live.set(token, read);
-    this.asked.push(read);
+    if (!token || this.givenUp(token)) return this.encode(list, table, base * 4);
+    const { staging, nbytes } = this.timers.encode(this, list, table, base * 4);
+    this.answer(token, staging, nbytes);
   }
 
   /** @param {List} list @param {Table} table @param {number} base */
@@ -420,7 +438,7 @@ export class Encoding {
         current = null;
         continue;
       }
-      const { gpu } = step.of.compiled;
+      const { gpu } = step.of;
       if (gpu !== current) {
         pass.setPipeline(gpu);
         current = gpu;

@@ -18,6 +18,8 @@ export class Faults {
     this.list = [];
     /** @type {Promise<void>[]} */
     this.inner = [];
+    /** Resolves when the faults of all packets so far are in the list. */
+    this.reported = Promise.resolve();
   }
 
   /** @param {string} kind @param {string} message */
@@ -50,7 +52,13 @@ export class Faults {
   }
 
   /** Close the scopes of a packet; resolves when all its faults are in the list. */
-  async report() {
+  report() {
+    this.reported = this.look(this.reported);
+    return this.reported;
+  }
+
+  /** @param {Promise<void>} before */
+  async look(before) {
     const { packet, inner } = this;
     this.inner = [];
     const errors = this.unwatch();
@@ -58,6 +66,7 @@ export class Faults {
     // What follows from a kernel or a buffer that could not be made says nothing new.
     const known = inner.length && this.list.some((fault) => fault.packet === packet);
     const found = await errors;
+    await before;
     if (!known) this.addErrors(found, 0, -1, packet);
   }
 

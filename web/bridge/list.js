@@ -24,6 +24,8 @@ export class List {
     this.steps = command.steps
       .filter((step) => "src" in step || step.gx * step.gy * step.gz > 0)
       .map((step) => ("src" in step ? step : { ...step, of: pipelines.alive(step.pipeline) }));
+    /** Which slots its steps write, once that was asked. @type {Uint8Array | undefined} */
+    this.written = command.written;
     /** @type {Table[]} */
     this.tables = [];
   }

@@ -35,7 +35,7 @@ export const SLOT_WORDS = 64;
  * @typedef {{ size: number }} SizedBuffer
  * @typedef {{ nBuffers: number, uniform: boolean }} Bindings
  * @typedef {{ id: number, label: string, source: string, bindings: string,
- *   overrides: Record<string, number> }} PipelineCommand
+ *   overrides: Record<string, number>, compiled?: import("./pipelines.js").Compiled }} PipelineCommand
  * @typedef {{ src: number, srcOffset: number, dst: number, dstOffset: number,
  *   nbytes: number }} CopyStep
  * @typedef {{ pipeline: number, gx: number, gy: number, gz: number, slots: Uint32Array,
@@ -43,7 +43,7 @@ export const SLOT_WORDS = 64;
  *   slots from the list's `nSlots` on are windows
  * @typedef {{ slot: number, offset: number, nbytes: number }} Window
  * @typedef {{ id: number, nSlots: number, steps: (CopyStep | DispatchStep)[], windows: Window[],
- *   copies: CopyStep[], image: Uint32Array, positions: Uint32Array }} ListCommand
+ *   copies: CopyStep[], image: Uint32Array, positions: Uint32Array, written?: Uint8Array }} ListCommand
  * @typedef {{ nSlots: number, copies: CopyStep[], windows: Window[], positions: Uint32Array,
  *   knows?: (words: Uint32Array, at: number) => boolean }} KnownList
  */
@@ -417,7 +417,8 @@ export class Checker {
       throw new PacketError(`list ${id} has ${list.nSlots} slots, ${nSlots} buffers came`);
     }
     // A slot table seen before holds live buffers only: freeing one forgets its tables.
-    if (this.buffers.dead.size || !list.knows?.(this.words, first)) {
+    const all = this.buffers.dead.size || this.buffers.ahead.size;
+    if (all || !list.knows?.(this.words, first)) {
       for (let i = 0; i < nSlots; i++) this.buffers.get(this.peek(first + i));
       for (const copy of list.copies ?? []) {
         this.span(this.peek(first + copy.src), copy.srcOffset, copy.nbytes);

@@ -9,7 +9,8 @@
 import { Encoding } from "./encode.js";
 import { PacketError } from "./ids.js";
 import { keep, recall } from "./kept.js";
-import { VERSION } from "./protocol.js";
+import { READ, TIMED_REPLAY, VERSION } from "./protocol.js";
+import { commandsOf, MOST_BYTES, MOST_PACKETS, Waiting } from "./waiting.js";
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|\bwarp\b|basic render/i;
 const FEATURES = /** @type {GPUFeatureName[]} */ (["shader-f16", "subgroups", "timestamp-query"]);
@@ -38,6 +39,8 @@ const NUDGE = 1;
 /**
  * @typedef {import("./encode.js").Heap} Heap
  * @typedef {import("./encode.js").Read} Read
+ * @typedef {import("./waiting.js").Command} Command
+ * @typedef {import("./waiting.js").Part} Part
  * @typedef {{ getBuffer(type: string): { data: Uint8Array, release(): void } }} Memory  a
  *   Python buffer
  */
@@ -54,6 +57,9 @@ export class Bridge {
     this.hello = hello;
     this.encoding = new Encoding(heap, device, diagnose);
     this.faults = this.encoding.faults;
+    this.waiting = new Waiting(this.encoding);
+    this.encoding.library.arrived = () => this.pumpSoon();
+    this.pumping = false;
     this.lost = false;
     // The number of the first command of the last packet that was not carried out; -1 if all were.
     this.stopped = -1;
@@ -77,6 +83,7 @@ export class Bridge {
   lose(why) {
     if (!this.lost) this.faults.add("lost", `the device is lost: ${why}`);
     this.lost = true;
+    this.waiting.clear();
     return LOST;
   }
 
@@ -115,27 +122,108 @@ export class Bridge {
     }
     const words = this.heap.HEAPU32;
     const start = this.pointer >>> 2;
+    const { checker, library } = encoding;
     let count = 0;
     try {
-      count = encoding.checker.check(words, start, nbytes, blobs);
+      count = checker.check(words, start, nbytes, blobs);
     } catch (error) {
       if (!(error instanceof PacketError)) throw error;
       faults.add("protocol", error.message, 0, error.command);
       this.stopped = 0;
       return 0;
     }
-    this.settled = encoding.run(words, start + 3, count, blobs);
-    for (const read of encoding.asked) read.ready = this.map(read, this.settled);
+    let coming = false;
+    for (const parsed of checker.parsed) {
+      if (!("source" in parsed) || !library.patient) continue;
+      parsed.compiled = library.begin(parsed);
+      coming ||= parsed.compiled.coming !== null;
+    }
+    const commands = commandsOf(words, start + 3, count, checker.parsed);
+    const part = { number: faults.packet, words, bytes: this.heap.HEAPU8, blobs, commands };
+    encoding.submits = 0;
+    if (coming || this.waiting.parts.length) this.inParts(part);
+    else this.carry(part, commands);
     return encoding.submits;
   }
 
   /**
-   * Compile a pipeline in the background. @param {string} label @param {string} source
+   * Carry out those commands of a packet that need not wait, and keep the others. @param {Part} part
+   */
+  inParts(part) {
+    const { waiting, encoding } = this;
+    waiting.examine(part);
+    const ready = waiting.split(part);
+    if (ready.length) this.carry(part, ready);
+    if (!part.commands.length) return;
+    waiting.keep(part);
+    const { words, commands } = part;
+    for (const { tag, at } of commands) {
+      if (tag === READ || tag === TIMED_REPLAY) encoding.promise(words[at] ?? 0);
+    }
+    // What waits is one submit more.
+    encoding.submits++;
+    if (waiting.parts.length > MOST_PACKETS || waiting.nbytes > MOST_BYTES) this.pump(true);
+  }
+
+  /** @param {Part} part @param {Command[]} commands */
+  carry(part, commands) {
+    const { encoding } = this;
+    const settled = encoding.run(part, commands);
+    this.settled = settled;
+    for (const read of encoding.asked) {
+      const ready = this.map(read, settled);
+      if (read.arrive) read.arrive(ready);
+      else read.ready = ready;
+    }
+    if (!encoding.promised.size) return;
+    // An error in the middle of a packet leaves reads behind.
+    for (const { tag, at } of commands) {
+      if (tag !== READ && tag !== TIMED_REPLAY) continue;
+      const token = part.words[at] ?? 0;
+      encoding.promised.get(token)?.arrive?.(Promise.resolve(FAILED));
+      encoding.promised.delete(token);
+    }
+  }
+
+  /** Carry out what need no longer wait, once for all pipelines that are there. */
+  pumpSoon() {
+    if (this.pumping || !this.waiting.parts.length) return;
+    this.pumping = true;
+    queueMicrotask(() => {
+      this.pumping = false;
+      this.pump();
+    });
+  }
+
+  /** @param {boolean} [now] whether to wait for no pipeline */
+  pump(now = false) {
+    if (!this.lost) this.waiting.pump((part, commands) => this.carry(part, commands), now);
+  }
+
+  /**
+   * Compile a pipeline for a plan that does without meanwhile. @param {string} label @param {string} source
    * @param {string} bindings @param {string} overrides as JSON
    */
   compileSoon(label, source, bindings, overrides) {
-    if (!this.lost)
-      this.encoding.library.compileSoon(label, source, bindings, JSON.parse(overrides));
+    if (this.lost) return;
+    this.encoding.library.compileSoon({
+      label,
+      source,
+      bindings,
+      overrides: JSON.parse(overrides),
+    });
+  }
+
+  /**
+   * Begin to compile a pipeline that a packet will define. @param {string} label @param {string} source
+   * @param {string} bindings @param {string} overrides as JSON
+   */
+  foresee(label, source, bindings, overrides) {
+    const { library } = this.encoding;
+    if (this.lost || !library.patient) return;
+    library.begin({ label, source, bindings, overrides: JSON.parse(overrides) });
+    // An engine whose GPU has a process of its own sends what was asked with the next submit.
+    this.device.queue.submit([]);
   }
 
   compiling() {
@@ -148,7 +236,8 @@ export class Bridge {
    */
   async map({ staging, nbytes }, settled) {
     try {
-      await Promise.all([staging.mapAsync(GPUMapMode.READ, 0, Math.max(nbytes, 4)), settled]);
+      const mapped = staging?.mapAsync(GPUMapMode.READ, 0, Math.max(nbytes, 4));
+      await Promise.all([mapped, settled]);
       return DONE;
     } catch (error) {
       // A read is the first to notice a loss; the browser says so a moment later, Firefox a long one.
@@ -175,14 +264,13 @@ export class Bridge {
    * @param {number} milliseconds
    */
   settle(milliseconds) {
-    const ran = this.device.queue.onSubmittedWorkDone();
-    return this.race(
-      Promise.all([ran, this.settled]).then(
+    const ended = () =>
+      Promise.all([this.device.queue.onSubmittedWorkDone(), this.settled]).then(
         () => DONE,
         () => FAILED,
-      ),
-      milliseconds,
-    );
+      );
+    const { waiting } = this;
+    return this.race(waiting.parts.length ? waiting.idle().then(ended) : ended(), milliseconds);
   }
 
   /** @param {Promise<number>} ready @param {number} milliseconds */
@@ -214,7 +302,9 @@ export class Bridge {
   /** The bytes of a read that is done: a view, good until `done`. @param {number} token */
   take(token) {
     const { staging, nbytes } = this.encoding.reads.alive(token);
-    return nbytes ? new Uint8Array(staging.getMappedRange(0, nbytes)) : new Uint8Array(0);
+    return nbytes && staging
+      ? new Uint8Array(staging.getMappedRange(0, nbytes))
+      : new Uint8Array(0);
   }
 
   /** Forget a read; its staging buffer serves again once it is unmapped. @param {number} token */
@@ -223,6 +313,7 @@ export class Bridge {
     if (read === undefined) return;
     this.encoding.reads.live.delete(token);
     const recycle = () => {
+      if (read.staging === null) return;
       read.staging.unmap();
       this.encoding.staging.give(read.staging);
     };
@@ -237,6 +328,7 @@ export class Bridge {
 
   close() {
     this.lost = true;
+    this.waiting.clear();
     this.pinned?.release();
     this.pinned = null;
     this.device.destroy();

@@ -6,7 +6,6 @@ const QUERIES = 4096;
 /**
  * @typedef {import("./encode.js").Encoding} Encoding
  * @typedef {import("./encode.js").Buf} Buf
- * @typedef {import("./encode.js").Read} Read
  * @typedef {import("./list.js").List} List
  * @typedef {import("./list.js").Table} Table
  */
@@ -34,7 +33,6 @@ export class Timers {
   /**
    * Encode a list's steps; what is returned will have two 64-bit nanoseconds for each dispatch.
    * @param {Encoding} encoding @param {List} list @param {Table} table @param {number} base
-   * @returns {Read}
    */
   encode(encoding, list, table, base) {
     const nbytes = 16 * table.groups.length;
@@ -66,7 +64,7 @@ export class Timers {
       if (at === QUERIES) resolve();
     }
     resolve();
-    return { staging, nbytes, ready: Promise.resolve(0) };
+    return { staging, nbytes };
   }
 
   /**
@@ -80,7 +78,7 @@ export class Timers {
       endOfPassWriteIndex: at + 1,
     };
     const pass = encoding.closePass().beginComputePass({ timestampWrites });
-    pass.setPipeline(step.of.compiled.gpu);
+    pass.setPipeline(step.of.gpu);
     if (step.offset < 0) pass.setBindGroup(0, group);
     else pass.setBindGroup(0, group, [base + step.offset]);
     pass.dispatchWorkgroups(step.gx, step.gy, step.gz);

@@ -8,7 +8,7 @@ import functools
 import json
 import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from tabgrad.hosts.commands import Adapter, Buffer, Fault, Hello, Pipeline
 
 # Each file comes after those that it imports.
 _MODULES = (
-    "protocol.js", "ids.js", "packet.js", "faults.js", "pipelines.js", "list.js",
-    "groups.js", "staging.js", "timing.js", "encode.js", "kept.js", "tabgrad.js",
+    "protocol.js", "ids.js", "packet.js", "faults.js", "pipelines.js", "list.js", "groups.js",
+    "staging.js", "timing.js", "encode.js", "waiting.js", "kept.js", "tabgrad.js",
 )  # fmt: skip
 
 # The results of the bridge's `wait` and `settle`.
@@ -47,6 +47,7 @@ class BrowserHost:
         self._wait = bridge.wait
         self._take = bridge.take
         self._done = bridge.done
+        self.foresee: Callable[[Pipeline], None] | None = self._foresee
 
     @property
     def lost(self) -> bool:
@@ -67,8 +68,10 @@ class BrowserHost:
 
     def compile_soon(self, pipeline: Pipeline) -> None:
         """Compile a pipeline in the background."""
-        its = json.dumps(dict(pipeline.overrides))
-        self._bridge.compileSoon(pipeline.label, pipeline.source, pipeline.bindings, its)
+        self._bridge.compileSoon(*_text(pipeline))
+
+    def _foresee(self, pipeline: Pipeline) -> None:
+        self._bridge.foresee(*_text(pipeline))
 
     def compiling(self) -> int:
         """Return how many pipelines are compiled in the background; -1 if one of the last failed."""
@@ -125,6 +128,10 @@ class BrowserHost:
         """Release the device."""
         self._bridge.close()
         self._packet = None
+
+
+def _text(its: Pipeline) -> tuple[str, str, str, str]:
+    return its.label, its.source, its.bindings, json.dumps(dict(its.overrides))
 
 
 def _run_sync(start: Any, *arguments: float) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tabgrad.hosts.commands import Pipeline
 from tabgrad.hosts.tuning import CHOOSING, Precision, measures
 from tabgrad.lower.variants import Choices
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tabgrad.hosts.replay import Stored
     from tabgrad.lower.dialect import Dialect
     from tabgrad.lower.dynamic import Dynamic
+    from tabgrad.lower.kernel import Kernel
     from tabgrad.lower.limits import Limits
 
 OFTEN, SELDOM = 40, 4
@@ -27,6 +29,7 @@ class Choosing:
     limits: Limits
     dialect: Dialect
     lock: AbstractContextManager[object]
+    pipelines: dict[Any, int]
 
     def __init__(self) -> None:
         self.known: Choices | None = None
@@ -38,8 +41,15 @@ class Choosing:
         limits = self.limits
         limits.runs, limits.later, limits.dynamic = OFTEN if often else SELDOM, OFTEN, dynamic
         limits.choices, limits.tf32 = None, Precision.tf32
+        limits.printed = None if self.host.foresee is None else self.foresee
         if self.dialect.templates and measures(limits.software):
             limits.choices = self.choices
+
+    def foresee(self, kernel: Kernel) -> None:
+        """Let the host begin with a new pipeline, while the rest of its plan is printed."""
+        its = kernel.source, kernel.bindings, kernel.overrides
+        if self.host.foresee is not None and not kernel.routine and its not in self.pipelines:
+            self.host.foresee(Pipeline(0, kernel.label, *its))
 
     @property
     def choices(self) -> Choices:

@@ -345,6 +345,7 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
         graph = self.graph
         check_count(graph, order)
         self.prefer(False, None)
+        self.limits.printed = None
         raw, places = self.structure(order, wanted)
         raw, moving = self.slices.find(raw, places, note=False)
         inputs = [n for k, n in enumerate(order) if graph.op[n] is None or k in moving]

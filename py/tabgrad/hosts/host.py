@@ -33,6 +33,8 @@ class Host(Protocol):
     hello: Hello
     packets: int
     stopped: int
+    foresee: Callable[[Pipeline], None] | None
+    """Compile what a packet to come defines, if a host can begin before that."""
 
     @property
     def lost(self) -> bool:

@@ -312,6 +312,8 @@ _CHECKS: dict[type[Command], Callable[[Ledger, Any], None]] = {
 class CompilesAtOnce:
     """The part of a host that compiles nothing in the background."""
 
+    foresee = None
+
     def compile_soon(self, pipeline: Pipeline) -> None:
         """Leave it for later."""
 

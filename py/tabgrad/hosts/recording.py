@@ -81,6 +81,7 @@ class RecordingHost:
         self.pipelines: dict[int, Pipeline] = {}
         self.soon: list[Pipeline] = []
         self.slow = 0
+        self.foresee: Callable[[Pipeline], None] | None = None
         self._answers = dict(answers or {})
         self._run = run
         self._ledger = Ledger(len(routines), TIMERS in features)

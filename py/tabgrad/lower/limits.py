@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from tabgrad.core.errors import RegistryError
 from tabgrad.core.op import REGISTRY
+from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.record import RECORDS
 from tabgrad.lower.variants import Choices
 
@@ -28,6 +29,7 @@ class Limits:
     those of the host. `dynamic` is where plans for many sizes meet, see `dynamic.py`. `choices`
     has the answers that were measured, see `variants.py`; without it all choices are fixed. `tensor_cores`: the
     device multiplies on those of CUDA; `tf32`: float32 operands of products may be rounded to tf32 for that.
+    `printed` is called with each kernel when its text is there.
     """
 
     buffers: int = 8
@@ -42,6 +44,7 @@ class Limits:
     choices: Choices | None = None
     tensor_cores: bool = False
     tf32: bool = False
+    printed: Callable[[Kernel], None] | None = None
 
     def __post_init__(self) -> None:
         for name in set(self.routines) - {EPILOGUE}:

@@ -117,12 +117,9 @@ def _lower(
     kernels: list[Kernel] = []
     for g in groups:
         call = calls.get(g.first)
-        kernels += [called(call, g.first, memory)] if call else printed(printer, g, needed, memory)
-    check_windows(kernels, windows, limits)
-    sizes = limits.dynamic
-    kernels = [
-        k.written(dialect, sizes.lifted(i, k) if sizes else ()) for i, k in enumerate(kernels)
-    ]
+        made = [called(call, g.first, memory)] if call else printed(printer, g, needed, memory)
+        check_windows(made, windows, limits)
+        written(made, kernels, dialect, limits)
     plan = Plan(
         kernels,
         len(p.inputs),
@@ -147,6 +144,17 @@ def printed(printer: KernelPrinter, g: Group, needed: set[int], memory: Memory) 
     several = record.passes if record is not None else None
     made = several(printer, call_of(first), memory.scratch) if several else []
     return numbered(made or printer.kernels(g, needed))
+
+
+def written(
+    made: Sequence[Kernel], kernels: list[Kernel], dialect: Dialect, limits: Limits
+) -> None:
+    """Write out the texts of the next kernels of a plan."""
+    for k in made:
+        lifted = limits.dynamic.lifted(len(kernels), k) if limits.dynamic else ()
+        kernels.append(k.written(dialect, lifted))
+        if limits.printed is not None:
+            limits.printed(kernels[-1])
 
 
 def check_windows(kernels: list[Kernel], windows: Windows, limits: Limits) -> None:
