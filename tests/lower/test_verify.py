@@ -322,9 +322,11 @@ def lowered(kind: str) -> None:
         "product": lambda: x @ x.T,
         "direct product": lambda: x @ x.T,
         "cat": lambda: tg.cat([x * k for k in range(6)]),
-        "sort": lambda: x.reshape(2, 350).repeat(1, 30).argsort(1),
+        "sort": lambda: x.reshape(2, 350).repeat(1, 3).argsort(1),
         "scan": lambda: tg.zeros(9000, device=where).exp().cumsum(0),
-        "scatter": lambda: tg.zeros(70, 10, device=where).scatter_add(0, (x * 0).int(), x),
+        "scatter": lambda: tg.zeros(5, 140, device=where).scatter_add(
+            0, (x * 0).int().reshape(5, 140), x.reshape(5, 140)
+        ),
     }[kind]()
     where.backend.flush()
     del made

@@ -203,3 +203,18 @@ def test_scan_of_a_million_elements_loses_less_than_a_running_sum() -> None:
 def test_maximum_keeps_nan() -> None:
     x = np.array([[1, 3, np.nan, 2, 5]], np.float32)
     np.testing.assert_array_equal(scan(x, "maximum", 8, 8), [[1, 3, np.nan, np.nan, np.nan]])
+
+
+def test_the_file_of_runs_as_it_stands() -> None:
+    rng = np.random.default_rng(4)
+    keys = rng.integers(0, 9, (3, 20)).astype(np.uint32)
+    x, out = (rng.normal(size=shape).astype(np.float32) for shape in ((3, 20), (3, 7)))
+    order = np.argsort(keys, -1, stable=True).astype(np.uint32)
+    program = gpu.Program({"keys": keys, "x": x, "order": order, "out": out})
+    source = library.kernel("runs").source
+    program.dispatch(source, (1, 1, 1), ["keys", "x"], ["order", "out"])
+    want = out.copy()
+    for row in range(3):
+        inside = keys[row] < 7
+        np.add.at(want[row], keys[row][inside], x[row][inside])
+    np.testing.assert_array_equal(program.read("out"), want)

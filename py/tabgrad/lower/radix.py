@@ -123,22 +123,41 @@ def key_bits(dtype: dt.DType) -> int:
 def radix(
     lines: LineKernels, blocks: dict[str, str], shape: Shape, scratch: Scratch
 ) -> list[Kernel]:
-    """Make the passes of a radix sort of indices: one, or three for each digit."""
-    rows, length = extent(lines.n)
-    count = math.ceil(key_bits(lines.n.srcs[0].spec.dtype) / shape.bits)
+    """Make the passes of a radix sort of indices."""
+    bits = key_bits(lines.n.srcs[0].spec.dtype)
+    return passes(lines, blocks, (*extent(lines.n), bits), shape, scratch)
+
+
+def passes(
+    lines: LineKernels,
+    blocks: dict[str, str],
+    sizes: tuple[int, int, int],
+    shape: Shape,
+    scratch: Scratch,
+    order: int | None = None,
+) -> list[Kernel]:
+    """Make the passes of a sort of rows of some length, by keys of some bits: one, or three for each digit.
+
+    If the places are not those of the op, `order` is the slot of the buffer that takes them.
+    """
+    rows, length, bits = sizes
+    count = math.ceil(bits / shape.bits)
     one = shape.spans == 1
     texts = {
         **blocks,
         "dims": size_functions(rows=rows, length=length, spans=shape.spans, run=shape.run)
         + f"const THREADS = {shape.threads}u;\nconst BITS = {shape.bits}u;\nconst COUNT = {count}u;\n",
         "params": f"fn number() -> u32 {{ return {'0u' if one else Word(0)}; }}\n",
-        "bindings": _bindings(lines),
+        "bindings": lines.printer.d.bindings(lines.e.bindings())
+        + declared(lines, "work", *(["order"] if order is not None else [])),
     }
     source = library.kernel("radix").with_blocks(texts)
     work = scratch(work_bytes(rows, length, shape))
 
+    slots = (work,) if order is None else (work, order)
+
     def step(number: int, groups: int) -> Kernel:
-        return _with_work(lines.kernel(source, groups, {"PASS": float(number)}), work)
+        return with_slots(lines.kernel(source, groups, {"PASS": float(number)}), slots)
 
     if one:
         return [step(3, rows)]
@@ -146,14 +165,16 @@ def radix(
     return [replace(k, words=(digit,)) for digit in range(count) for k in made]
 
 
-def _bindings(lines: LineKernels) -> str:
-    """Declare the bindings: `work` comes after the op's own buffers."""
-    text: str = lines.printer.d.bindings(lines.e.bindings())
-    at = len(lines.e.bound()[0])
-    return f"{text}@group(0) @binding({at}) var<storage, read_write> work: array<u32>;\n"
+def declared(lines: LineKernels, *names: str) -> str:
+    """Declare buffers of words that come after the op's own."""
+    first = len(lines.e.bound()[0])
+    return "".join(
+        f"@group(0) @binding({first + i}) var<storage, read_write> {name}: array<u32>;\n"
+        for i, name in enumerate(names)
+    )
 
 
-def _with_work(k: Kernel, slot: int) -> Kernel:
-    """Make a kernel that also binds the buffer in `slot`."""
-    spans: Any = (*k.spans, None) if k.spans else ()
-    return replace(k, bindings=f"{k.bindings}w", slots=[*k.slots, slot], spans=spans)
+def with_slots(k: Kernel, slots: tuple[int, ...]) -> Kernel:
+    """Make a kernel that also binds the buffers in `slots`."""
+    spans: Any = (*k.spans, *(None for _ in slots)) if k.spans else ()
+    return replace(k, bindings=k.bindings + "w" * len(slots), slots=[*k.slots, *slots], spans=spans)

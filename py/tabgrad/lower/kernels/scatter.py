@@ -16,7 +16,7 @@ from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.line_kernels import FEW, LONG_SCAN, emitter, extent, line_count, line_index
 from tabgrad.lower.printer import KernelPrinter
-from tabgrad.lower.record import Record, Scratch, register
+from tabgrad.lower.record import CHEAP, Record, Scratch, register
 from tabgrad.lower.tokens import Size, Word
 from tabgrad.lower.windows import Cut
 
@@ -85,9 +85,15 @@ def _copied(printer: KernelPrinter, n: Node, large: bool) -> list[Kernel]:
 def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) -> list[Kernel]:
     """Make the kernel that copies the target, and those that place TURNS elements of the source each."""
     large = printer.places[n.id][0] in printer.windows
+    axis: Any = n.params["axis"]
+    if not large and n.srcs[1].shape[axis] > LONG_SCAN:
+        from tabgrad.lower.scattered import placed  # few programs place so much
+
+        made = placed(printer, n, scratch, adds=adds)
+        if made:
+            return [*_copied(printer, n, large), *made]
     if not _apart(n, printer.limits, large):
         return []
-    axis: Any = n.params["axis"]
     rows, _ = extent(n)
     block = printer.block(rows)
     grid = grid_of(math.ceil(rows / block))
@@ -115,6 +121,7 @@ register(
             line=partial(_line, adds=adds),
             passes=partial(_passes, adds=adds),
             adds_up=adds,
+            buried=2 * CHEAP,  # each element of the source is read once
         )
         for op, adds in (("scatter", False), ("scatter_add", True))
     )
