@@ -26,6 +26,7 @@ from tabgrad.lower.ir import (
     inner,
 )
 from tabgrad.lower.record import RECORDS
+from tabgrad.lower.taps import reaching
 from tabgrad.lower.variants import size_class
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
@@ -267,6 +268,13 @@ def _two_steps(name: str) -> Rule:
             return unit
         (x,) = srcs
         axes: Any = params["axes"]
+        fewer = (
+            reaching(p, apply, x, axes)
+            if name == "reduce_sum" and x.name == "unwindow" and axes
+            else None
+        )
+        if fewer is not None:
+            return apply(p, name, fewer, axes=axes)
         row = math.prod(x.shape[a] for a in axes)
         if name in IDEMPOTENT and _is_uniform(x) and p.decide("filled row", lambda: row > 0):
             return _first_along(p, x, axes)
