@@ -19,7 +19,7 @@ fn nan() -> f32 {
 //! @error exact
 //! @reference np.isnan(x)
 fn is_nan(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+  return (bitcast<i32>(x) & 0x7fffffff) > 0x7f800000;
 }
 
 //! is_inf: whether x is an infinity of either sign.
@@ -27,7 +27,7 @@ fn is_nan(x: f32) -> bool {
 //! @error exact
 //! @reference np.isinf(x)
 fn is_inf(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
+  return (bitcast<i32>(x) & 0x7fffffff) == 0x7f800000;
 }
 
 //! is_finite: whether x is neither NaN nor an infinity.
@@ -35,7 +35,7 @@ fn is_inf(x: f32) -> bool {
 //! @error exact
 //! @reference np.isfinite(x)
 fn is_finite(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+  return (bitcast<i32>(x) & 0x7fffffff) < 0x7f800000;
 }
 
 //! sign_bit: whether the sign bit of x is set: true for -0.0 and for a NaN with a sign.
@@ -43,7 +43,7 @@ fn is_finite(x: f32) -> bool {
 //! @error exact
 //! @reference np.signbit(x)
 fn sign_bit(x: f32) -> bool {
-  return (bitcast<u32>(x) >> 31u) != 0u;
+  return bitcast<i32>(x) < 0;
 }
 
 //! copysign_f32: the magnitude of x with the sign bit of y.
@@ -54,7 +54,7 @@ fn sign_bit(x: f32) -> bool {
 //! @error exact
 //! @reference np.copysign(x, y)
 fn copysign_f32(x: f32, y: f32) -> f32 {
-  return select(abs(x), -abs(x), (bitcast<u32>(y) >> 31u) != 0u);
+  return select(abs(x), -abs(x), bitcast<i32>(y) < 0);
 }
 
 //! max_f32: the larger of x and y; NaN if either is NaN, where WGSL's max may return the other.

@@ -1,12 +1,16 @@
-//! exp2_scale: x * 2^n for -252 <= n <= 254, in two factors so that neither overflows alone.
+//! exp2_rounded: x * 2^n for the integer n nearest to t, taken to be between -151 and 129.
 //!
-//! Multiplied rather than shifted into the exponent: software adapters shift one lane at a time.
+//! Floats are clamped, integers are not: software adapters have an instruction for the first only.
+//! Adding 1.5 * 2^23 and a bias leaves the exponent of a factor in the low bits.
 //! @domain x: 0.7..1.5
+//! @domain t: -125..127
 //! @error exact
+//! @reference x * 2.0 ** np.rint(t)
 //! @internal
-fn exp2_scale(x: f32, n: i32) -> f32 {
-  let first = clamp(n, -126, 127);
-  return x * bitcast<f32>((first + 127) * 8388608) * bitcast<f32>((n - first + 127) * 8388608);
+fn exp2_rounded(x: f32, t: f32) -> f32 {
+  let first = bitcast<i32>(clamp(t, -126.0, 127.0) + 12583039.0);
+  let whole = bitcast<i32>(clamp(t, -151.0, 129.0) + 12583166.0);
+  return x * bitcast<f32>(first * 8388608) * bitcast<f32>((whole - first) * 8388608);
 }
 
 //! nearest_i32: x rounded to the nearest integer, for |x| < 2^21; anything beyond gives some integer.
@@ -25,7 +29,8 @@ fn nearest_i32(x: f32) -> i32 {
 //! @error exact
 //! @internal
 fn is_below(x: f32, bound: u32) -> bool {
-  return bitcast<u32>(x) - bound - 1u < 0xff800000u - bound;
+  // Compared with signs, which software adapters do at once; the shift by 2^31 makes that the order without.
+  return bitcast<i32>(bitcast<u32>(x) - bound + 0x7fffffffu) < bitcast<i32>(0x7f800000u - bound);
 }
 
 //! expm1_reduced: e^r - 1 for |r| <= ln(2)/2, relatively accurate at 0.
@@ -34,10 +39,9 @@ fn is_below(x: f32, bound: u32) -> bool {
 //! @reference np.expm1(r)
 //! @internal
 fn expm1_reduced(r: f32) -> f32 {
-  var p = fma(r, 0.0001991251774597913, 0.0013941313372924924);
-  p = fma(r, p, 0.008333276025950909);
-  p = fma(r, p, 0.04166635125875473);
-  p = fma(r, p, 0.1666666716337204);
+  var p = fma(r, 0.0013898236211389303, 0.008366082794964314);
+  p = fma(r, p, 0.04166685417294502);
+  p = fma(r, p, 0.1666654795408249);
   p = fma(r, p, 0.5);
   return fma(r * r, p, r);
 }
@@ -57,9 +61,10 @@ fn exp_remainder(x: f32, n: i32) -> f32 {
 //! @error 2 ulp
 //! @reference np.exp(x)
 fn exp_f32(x: f32) -> f32 {
-  let n = clamp(nearest_i32(x * 1.4426950408889634), -151, 129);
+  let t = x * 1.4426950408889634;
+  let n = nearest_i32(clamp(t, -151.0, 129.0));
   // Beyond the largest result the polynomial overflows by itself; below -104 it means nothing.
-  let y = exp2_scale(1.0 + expm1_reduced(exp_remainder(x, n)), n);
+  let y = exp2_rounded(1.0 + expm1_reduced(exp_remainder(x, n)), t);
   return select(y, 0.0, is_below(x, 0xc2d00000u));
 }
 
@@ -68,8 +73,8 @@ fn exp_f32(x: f32) -> f32 {
 //! @error 2 ulp
 //! @reference np.exp2(x)
 fn exp2_f32(x: f32) -> f32 {
-  let n = clamp(nearest_i32(x), -151, 129);
-  let y = exp2_scale(1.0 + expm1_reduced((x - f32(n)) * 0.6931471805599453), n);
+  let n = nearest_i32(clamp(x, -151.0, 129.0));
+  let y = exp2_rounded(1.0 + expm1_reduced((x - f32(n)) * 0.6931471805599453), x);
   return select(y, 0.0, is_below(x, 0xc3160000u));
 }
 
@@ -78,11 +83,11 @@ fn exp2_f32(x: f32) -> f32 {
 //! @error 3 ulp
 //! @reference np.expm1(x)
 fn expm1_f32(x: f32) -> f32 {
-  let n = clamp(nearest_i32(x * 1.4426950408889634), -30, 128);
+  let n = nearest_i32(clamp(x * 1.4426950408889634, -30.0, 128.0));
   let p = expm1_reduced(exp_remainder(x, n));
   // 2^n (e^r - 1) + (2^n - 1), halved, because 2^128 is not a float.
   let scale = bitcast<f32>((n + 126) * 8388608);
-  let y = select(2.0 * fma(scale, p, scale - 0.5), p, n == 0);
+  let y = 2.0 * fma(scale, p, scale - 0.5);
   return select(select(y, -1.0, is_below(x, 0xc1a00000u)), x, x == 0.0);
 }
 
@@ -101,30 +106,38 @@ fn log1p_reduced(f: f32) -> f32 {
   return f - (h - s * (h + r));
 }
 
-//! log_exponent: the integer e for which x * 2^-e lies in [sqrt(1/2), sqrt(2)); x is a normal float.
+//! log_exponent: the integer e for which x * 2^-e lies in [sqrt(1/2), sqrt(2)), times 2^23; x is a normal float.
+//!
+//! Left where it stands among the bits of x: software adapters shift one lane at a time.
 //! @domain x: 1.2e-38..3.4e38
 //! @error exact
-//! @reference np.round(np.log2(x))
+//! @reference np.round(np.log2(x)) * 2**23
 //! @internal
 fn log_exponent(x: f32) -> i32 {
-  return (bitcast<i32>(x) - 0x3f3504f3) >> 23u;
+  return (bitcast<i32>(x) - 0x3f3504f3) & -8388608;
 }
 
-//! log_significand: x * 2^-e.
+//! log_whole: e from the result of log_exponent.
+//! @error exact
+//! @internal
+fn log_whole(e: i32) -> f32 {
+  return f32(e) * 1.1920928955078125e-07;
+}
+
+//! log_significand: x * 2^-e, e as log_exponent gives it.
 //! @error exact
 //! @internal
 fn log_significand(x: f32, e: i32) -> f32 {
-  return bitcast<f32>(bitcast<i32>(x) - e * 8388608);
+  return bitcast<f32>(bitcast<i32>(x) - e);
 }
 
 //! log_special: the value of a logarithm at x if x is zero, negative, infinite or NaN, else y.
 //! @error exact
 //! @internal
 fn log_special(x: f32, y: f32) -> f32 {
-  let magnitude = bitcast<u32>(x) & 0x7fffffffu;
-  var result = select(y, nan(), sign_bit(x));
-  result = select(result, -inf(), magnitude == 0u);
-  return select(result, x, magnitude > 0x7f800000u || bitcast<u32>(x) == 0x7f800000u);
+  let bits = bitcast<i32>(x);
+  let positive = select(y, x, bits >= 0x7f800000);
+  return select(select(positive, nan(), bits < 0), -inf(), (bits & 0x7fffffff) == 0);
 }
 
 //! log_f32: ln(x), also near 1, where WGSL promises log() only to 2^-21 absolute.
@@ -135,7 +148,7 @@ fn log_f32(x: f32) -> f32 {
   let tiny = abs(x) < 1.1754943508222875e-38;
   let v = select(x, x * 8388608.0, tiny);
   let e = log_exponent(v);
-  let k = f32(e - select(0, 23, tiny));
+  let k = log_whole(e) - select(0.0, 23.0, tiny);
   let p = log1p_reduced(log_significand(v, e) - 1.0);
   return log_special(x, fma(k, 0.693145751953125, fma(k, 1.428606765330187e-06, p)));
 }
@@ -148,7 +161,7 @@ fn log2_f32(x: f32) -> f32 {
   let tiny = abs(x) < 1.1754943508222875e-38;
   let v = select(x, x * 8388608.0, tiny);
   let e = log_exponent(v);
-  let k = f32(e - select(0, 23, tiny));
+  let k = log_whole(e) - select(0.0, 23.0, tiny);
   let p = log1p_reduced(log_significand(v, e) - 1.0);
   return log_special(x, fma(p, 1.4426950216293335, fma(p, 1.9259629911266175e-08, k)));
 }
@@ -161,7 +174,7 @@ fn log10_f32(x: f32) -> f32 {
   let tiny = abs(x) < 1.1754943508222875e-38;
   let v = select(x, x * 8388608.0, tiny);
   let e = log_exponent(v);
-  let k = f32(e - select(0, 23, tiny));
+  let k = log_whole(e) - select(0.0, 23.0, tiny);
   let p = log1p_reduced(log_significand(v, e) - 1.0);
   // log10(e) and log10(2) in two parts each.
   let low = fma(k, 4.605039066518657e-06, p * -1.0103049952192578e-08);
@@ -180,7 +193,7 @@ fn log1p_f32(x: f32) -> f32 {
   let u = 1.0 + x;
   let e = select(log_exponent(u), 0, near);
   let f = select(log_significand(u, e) - 1.0, x, near);
-  let k = f32(e);
+  let k = log_whole(e);
   let y = fma(k, 0.693145751953125, fma(k, 1.428606765330187e-06, log1p_reduced(f)));
   return select(log_special(u, y), x, bitcast<u32>(x) << 1u == 0u);
 }

@@ -3,10 +3,12 @@
 //! @error 5 ulp
 //! @reference np.tanh(x)
 fn tanh_f32(x: f32) -> f32 {
-  let bits = bitcast<u32>(x) & 0x7fffffffu;
-  // The bits of floats without sign are ordered as they are; beyond 20 the result is 1.
-  let t = expm1_f32(2.0 * bitcast<f32>(min(bits, 0x41a00000u)));
-  return select(copysign_f32(min(t / (t + 2.0), 1.0), x), x, bits > 0x7f800000u);
+  // Beyond 10 the result is 1. There e^2x - 1 needs no case of its own, as expm1_f32 does.
+  let a = min(2.0 * abs(x), 20.0);
+  let n = nearest_i32(a * 1.4426950408889634);
+  let scale = bitcast<f32>((n + 127) * 8388608);
+  let t = fma(scale, expm1_reduced(exp_remainder(a, n)), scale - 1.0);
+  return select(copysign_f32(min(t / (t + 2.0), 1.0), x), x, is_nan(x));
 }
 
 //! sinh_f32: accurate near zero and up to the largest float.

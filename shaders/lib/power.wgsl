@@ -26,7 +26,7 @@ fn log2_pair(x: f32) -> vec2f {
   let rest = fma(2.0, s_tail, series);
   let high = head_f32(fma(2.0, s_head, rest));
   let low = fma(2.0, s_head, -high) + rest;
-  let k = f32(e);
+  let k = log_whole(e);
   let product_low = fma(low, 1.4426950408889634, high * 0.00031222839606925845);
   let product_high = high * 1.4423828125;
   let sum = head_f32(k + (product_high + product_low));
@@ -51,12 +51,13 @@ fn pow_f32(x: f32, y: f32) -> f32 {
   let c_head = head_f32(c);
   let high = c_head * l.x;
   let low = fma(c - c_head, l.x, c * l.y);
-  let n = nearest_i32(clamp(high + low, -200.0, 200.0));
+  let t = clamp(high + low, -200.0, 200.0);
+  let n = nearest_i32(t);
   let r = clamp((high - f32(n)) + low, -1.0, 1.0);
-  var result = exp2_scale(1.0 + expm1_reduced(r * 0.6931471805599453), n);
+  var result = exp2_rounded(1.0 + expm1_reduced(r * 0.6931471805599453), t);
 
   let y_is_integer = trunc(y) == y && !is_inf(y);
-  let y_is_odd = y_is_integer && abs(y) < 16777216.0 && (i32(clamp(y, -16777216.0, 16777216.0)) & 1) != 0;
+  let y_is_odd = y_is_integer && trunc(0.5 * y) != 0.5 * y;
   let one = bitcast<u32>(a) == 0x3f800000u;
   let grows = (a > 1.0) == (y > 0.0);
   let extreme = is_inf(y) || is_inf(x) || a == 0.0;

@@ -32,7 +32,8 @@ fn erfc_tail(a: f32) -> f32 {
   p = fma(y, p, 1.2530080080032349);
   // x * x = h * h + (x - h) * (x + h), the first product exact: its error would be multiplied by x * x.
   let h = bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
-  return exp_f32(-h * h) * exp_f32((h - x) * (x + h)) * p / fma(2.0, x, 1.0);
+  let rest = 1.0 + expm1_reduced((h - x) * (x + h));
+  return exp_f32(-h * h) * rest * p / fma(2.0, x, 1.0);
 }
 
 //! erf_f32: the error function.

@@ -56,25 +56,32 @@ fn quarter_turns_large(x: f32) -> vec2f {
   return vec2f(select(magnitude, -magnitude, flip), f32(select(quadrant, 4u - quadrant, sign_bit(x)) & 3u));
 }
 
-//! quarter_turns_near: (angle, quadrant) with x = quadrant * pi/2 + angle modulo whole turns, |angle| <= pi/4,
-//! for |x| <= 8192.
+//! nearest_turns: the integer nearest to x / (pi/2), for |x| <= 8192; anything beyond gives some integer.
+//! @domain x: -8192..8192
+//! @error exact
+//! @internal
+fn nearest_turns(x: f32) -> i32 {
+  return nearest_i32(clamp(x, -8192.0, 8192.0) * 0.6366197723675814);
+}
+
+//! turned_back: x - n pi/2 for the n that nearest_turns gives.
 //! @error 2 ulp
 //! @internal
-fn quarter_turns_near(x: f32) -> vec2f {
-  let n = nearest_i32(clamp(x, -8192.0, 8192.0) * 0.6366197723675814);
+fn turned_back(x: f32, n: i32) -> f32 {
   // pi/2 in parts of 11 bits. The products are made in integers, where they are exact and
   // compilers that may reassociate cannot add the parts back together.
   var r = fma(f32(n * 201), -0.0078125, x);
   r = fma(f32(n * 2029), -2.384185791015625e-07, r);
   r = fma(f32(n * 1297), -5.820766091346741e-11, r);
-  return vec2f(fma(f32(n), -2.5633440682570896e-12, r), f32(n & 3));
+  return fma(f32(n), -2.5633440682570896e-12, r);
 }
 
-//! quarter_turns: the same for all finite x.
+//! quarter_turns: (angle, quadrant) as above, |angle| <= pi/4, for all finite x.
 //! @error 2 ulp
 //! @internal
 fn quarter_turns(x: f32) -> vec2f {
-  var turns = quarter_turns_near(x);
+  let n = nearest_turns(x);
+  var turns = vec2f(turned_back(x, n), f32(n & 3));
   if (abs(x) > 8192.0) {
     turns = quarter_turns_large(x);
   }
@@ -90,17 +97,18 @@ fn quarter_turns(x: f32) -> vec2f {
 //! @reference ~(np.abs(x) <= 8192)
 //! @internal
 fn is_far_turn(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) > 0x46000000u;
+  return (bitcast<i32>(x) & 0x7fffffff) > 0x46000000;
 }
 
-//! sin_reduced: sin(r) for |r| <= pi/4.
+//! sin_reduced: sin(r) for |r| <= pi/4, with the sign of a zero.
 //! @domain r: -0.7854..0.7854
 //! @error 2 ulp
 //! @reference np.sin(r)
 //! @internal
 fn sin_reduced(r: f32) -> f32 {
   let z = r * r;
-  return fma(r * z, fma(z, fma(z, -0.00019516475731506944, 0.00833217240869999), -0.16666655242443085), r);
+  let p = fma(z, fma(z, -0.00019516475731506944, 0.00833217240869999), -0.16666655242443085);
+  return r * fma(z, p, 1.0);
 }
 
 //! cos_reduced: cos(r) for |r| <= pi/4.
@@ -114,14 +122,24 @@ fn cos_reduced(r: f32) -> f32 {
   return fma(z * z, p, fma(z, -0.5, 1.0));
 }
 
-//! sin_turned: sin(x) from x reduced to a quarter turn; NaN for infinities.
-//! @error 3 ulp
+//! sin_quadrant: sin(r + n pi/2); the next quadrant of it is the cosine.
+//! @domain r: -0.7854..0.7854
+//! @domain n: 0..4
+//! @error 3 ulp or 1e-7 absolute
+//! @reference np.sin(r + n * np.pi / 2)
 //! @internal
-fn sin_turned(x: f32, turn: vec2f) -> f32 {
-  let odd = turn.y == 1.0 || turn.y == 3.0;
-  let y = select(sin_reduced(turn.x), cos_reduced(turn.x), odd);
-  let signed = select(y, -y, turn.y >= 2.0);
-  return select(select(signed, x, x == 0.0), nan(), !is_finite(x));
+fn sin_quadrant(r: f32, n: i32) -> f32 {
+  return select(sin_reduced(r), cos_reduced(r), (n & 1) == 1) * f32(1 - (n & 2));
+}
+
+//! tan_quadrant: tan(r + n pi/2).
+//! @error 6 ulp
+//! @internal
+fn tan_quadrant(r: f32, n: i32) -> f32 {
+  let s = sin_reduced(r);
+  let c = cos_reduced(r);
+  let odd = (n & 1) == 1;
+  return select(s, -c, odd) / select(c, s, odd);
 }
 
 //! sin_near: sin_f32 for |x| <= 8192.
@@ -130,7 +148,8 @@ fn sin_turned(x: f32, turn: vec2f) -> f32 {
 //! @reference np.sin(x)
 //! @internal
 fn sin_near(x: f32) -> f32 {
-  return sin_turned(x, quarter_turns_near(x));
+  let n = nearest_turns(x);
+  return sin_quadrant(turned_back(x, n), n);
 }
 
 //! sin_f32: with exact reduction of arguments of any size, where WGSL promises sin() only on [-pi, pi]
@@ -139,17 +158,8 @@ fn sin_near(x: f32) -> f32 {
 //! @error 3 ulp
 //! @reference np.sin(x)
 fn sin_f32(x: f32) -> f32 {
-  return sin_turned(x, quarter_turns(x));
-}
-
-//! cos_turned: cos(x) from x reduced to a quarter turn; NaN for infinities.
-//! @error 3 ulp
-//! @internal
-fn cos_turned(x: f32, turn: vec2f) -> f32 {
-  let odd = turn.y == 1.0 || turn.y == 3.0;
-  let y = select(cos_reduced(turn.x), sin_reduced(turn.x), odd);
-  let signed = select(y, -y, turn.y == 1.0 || turn.y == 2.0);
-  return select(signed, nan(), !is_finite(x));
+  let turns = quarter_turns(x);
+  return select(nan(), sin_quadrant(turns.x, nearest_i32(turns.y)), is_finite(x));
 }
 
 //! cos_near: cos_f32 for |x| <= 8192.
@@ -158,7 +168,8 @@ fn cos_turned(x: f32, turn: vec2f) -> f32 {
 //! @reference np.cos(x)
 //! @internal
 fn cos_near(x: f32) -> f32 {
-  return cos_turned(x, quarter_turns_near(x));
+  let n = nearest_turns(x);
+  return sin_quadrant(turned_back(x, n), n + 1);
 }
 
 //! cos_f32: with exact reduction of arguments of any size; NaN for infinities.
@@ -166,18 +177,8 @@ fn cos_near(x: f32) -> f32 {
 //! @error 3 ulp
 //! @reference np.cos(x)
 fn cos_f32(x: f32) -> f32 {
-  return cos_turned(x, quarter_turns(x));
-}
-
-//! tan_turned: tan(x) from x reduced to a quarter turn; NaN for infinities.
-//! @error 6 ulp
-//! @internal
-fn tan_turned(x: f32, turn: vec2f) -> f32 {
-  let odd = turn.y == 1.0 || turn.y == 3.0;
-  let s = sin_reduced(turn.x);
-  let c = cos_reduced(turn.x);
-  let y = select(s, -c, odd) / select(c, s, odd);
-  return select(select(y, x, x == 0.0), nan(), !is_finite(x));
+  let turns = quarter_turns(x);
+  return select(nan(), sin_quadrant(turns.x, nearest_i32(turns.y) + 1), is_finite(x));
 }
 
 //! tan_near: tan_f32 for |x| <= 8192.
@@ -186,7 +187,8 @@ fn tan_turned(x: f32, turn: vec2f) -> f32 {
 //! @reference np.tan(x)
 //! @internal
 fn tan_near(x: f32) -> f32 {
-  return tan_turned(x, quarter_turns_near(x));
+  let n = nearest_turns(x);
+  return tan_quadrant(turned_back(x, n), n);
 }
 
 //! tan_f32: with exact reduction of arguments of any size; NaN for infinities.
@@ -194,7 +196,8 @@ fn tan_near(x: f32) -> f32 {
 //! @error 6 ulp
 //! @reference np.tan(x)
 fn tan_f32(x: f32) -> f32 {
-  return tan_turned(x, quarter_turns(x));
+  let turns = quarter_turns(x);
+  return select(nan(), tan_quadrant(turns.x, nearest_i32(turns.y)), is_finite(x));
 }
 
 //! atan_unit: atan(t) for 0 <= t <= 1.

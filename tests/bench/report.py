@@ -28,6 +28,7 @@ def entry(rec, tol):
     """Return what was measured of a contender in one workload and mode."""
     e = {
         "ms": summary(rec["ms"]),
+        "cpu_ms": summary(rec.get("cpu", [])),
         "host_ms": summary(rec["host"])["median"],
         "cold_ms": summary(rec["cold"])["median"],
         "counts": rec.get("counts"),

@@ -21,6 +21,7 @@ import time
 import urllib.parse
 from typing import ClassVar
 
+import processor
 import report
 import tables
 from playwright.sync_api import sync_playwright
@@ -116,7 +117,7 @@ class Run:
         self.a, self.data, self.cold_page, self.info = args, {}, {}, {}
         self.expected = json.load(open(os.path.join(HERE, "expected.json")))
         self.t0, self.load = time.time(), []
-        self.peaks, self.work = {}, {}
+        self.peaks, self.work, self.roots = {}, {}, {}
 
     def log(self, *a):
         print(f"[{time.time() - self.t0:6.1f}s]", *a, file=sys.stderr, flush=True)
@@ -155,11 +156,17 @@ class Run:
     def open(self, pw, name, url):
         """Return the browser and the page of a contender, ready to run."""
         a = self.a
+        mark = f"--contender={name}-{os.getpid()}-{len(self.load)}"
         browser = pw.chromium.launch(
             executable_path=a.chromium,
             headless=True,
-            args=CHROMIUM_ARGS + ([f"--use-webgpu-adapter={a.adapter}"] if a.adapter else []),
+            args=[
+                *CHROMIUM_ARGS,
+                mark,
+                *([f"--use-webgpu-adapter={a.adapter}"] if a.adapter else []),
+            ],
         )
+        self.roots[name] = processor.root(mark)
         page = browser.new_page()
         page.set_default_timeout(a.timeout * 1000)
         page.on("pageerror", lambda e: self.log(name, "pageerror", str(e)[:300]))
@@ -198,6 +205,8 @@ class Run:
         rec = self.rec(name, wid, mode)
         if rec.get("dead"):
             return 0
+        top = self.roots[name]
+        before = processor.seconds(top) if top else 0.0
         res = page.evaluate(
             "([w, m, k, cap]) => bench.run(w, m, k, cap)", [wid, mode, units, self.a.cap]
         )
@@ -205,6 +214,9 @@ class Run:
             self.fail(rec, name, wid, mode, res["error"], "error")
             return 0
         rec["ms"] += res["ms"]
+        if top and res["ms"]:
+            spent = processor.seconds(top) - before
+            rec.setdefault("cpu", []).append(1000 * spent / len(res["ms"]))
         rec["host"] += res["host"]
         rec.setdefault("rounds", {}).setdefault(r, []).extend(round(x, 2) for x in res["ms"])
         self.check(rec, wid, res["values"], done)

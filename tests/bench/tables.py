@@ -66,18 +66,22 @@ def columns(rows, left):
 
 def measurements(out):
     """Return a line for each workload, mode and contender."""
-    head = "workload mode contender median min max host cold pipelines dispatches submits err ok"
+    head = (
+        "workload mode contender median min max cpu host cold pipelines dispatches submits err ok"
+    )
     rows = [tuple(head.split())]
     for wid, modes in out["workloads"].items():
         for mode, found in modes.items():
             for name, e in found.items():
                 counts, cold = e["counts"] or {}, e["cold_counts"] or {}
                 ms = e["ms"]
-                times = [ms["median"], ms["min"], ms["max"], e["host_ms"], e["cold_ms"]]
+                spent = number(e["cpu_ms"]["min"]) if e["cpu_ms"] else "-"
                 rows.append(
                     (
                         *(wid, mode, name),
-                        *map(number, times),
+                        *map(number, (ms["median"], ms["min"], ms["max"])),
+                        spent,
+                        *map(number, (e["host_ms"], e["cold_ms"])),
                         str(cold.get("pipelines", "")),
                         str(counts.get("dispatches", "")),
                         str(counts.get("submits", "")),

@@ -36,6 +36,28 @@ def test_every_element_is_computed(shape: tuple[int, ...], device: tg.device) ->
     assert tg.equal((x > 500).cpu(), tg.tensor(data > 500, device="cpu"))
 
 
+OUTER = ((700, 96), (300, 131), (9, 41, 100), (5, 7, 1001), (2, 3, 5, 1200), (4, 9000, 2))
+"""Sizes of which the last is a multiple of the elements of a thread, and others, of several axes."""
+
+
+@pytest.mark.every_host
+@grouped("shape", OUTER, sampled=2)
+def test_axes_that_are_spread(shape: tuple[int, ...], device: tg.device) -> None:
+    rng = np.random.default_rng(len(shape))
+    sides = [rng.integers(-99, 99, (n, *[1] * (len(shape) - 1 - i))) for i, n in enumerate(shape)]
+    want = sum(s.astype(np.float32) * 2.0**-i for i, s in enumerate(sides))
+    its = [tg.tensor(s.astype(np.float32), device=device) for s in sides]
+    total = its[0]
+    for i, x in enumerate(its[1:], 1):
+        total = total + x * 2.0**-i
+    assert np.array_equal(total.cpu().numpy(), want)
+    close = np.abs(tg.sin(total).cpu().numpy() - np.sin(want.astype(np.float64)))
+    assert close.max() < 3e-7
+    total = tg.zeros(shape, device=device)
+    total += its[0]
+    assert np.array_equal(total.cpu().numpy(), np.broadcast_to(sides[0], shape))
+
+
 def test_large_maps_have_fewer_threads() -> None:
     device = recorder.device()
     x, y = tg.rand(1 << 20, device=device), tg.rand(1000, device=device)

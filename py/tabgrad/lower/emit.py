@@ -251,13 +251,22 @@ class Emitter:
         return self.word(n.id, n.number, self.d.compute_type(n.spec.dtype))
 
     def word(self, key: Any, number: Any, kind: str) -> str:
-        """Write the reading of a uniform word, which is made when `key` is first met."""
+        """Write a uniform word, which is made when `key` is first met. Inside of a loop it is a variable
+        that was read before: software adapters would read it in each turn."""
         word = self.word_of.get(key)
         if word is None:
             word = self.word_of[key] = self.words
             self.words += self.d.words(kind)
             self.uniforms.append((number, kind))
-        return self.d.uniform(word, kind)
+        made = self.d.uniform(word, kind)
+        top = self.scopes[0]
+        if len(self.scopes) == 1:
+            return made
+        name = top.values.get(("word", word))
+        if name is None:
+            name = top.values["word", word] = self.name()
+            top.lines.append(self.d.let(name, kind, made))
+        return name
 
     def load(self, n: Node, index: Index, mode: str = "r") -> str:
         """Write the reading of element `index` of a stored node, mode "w" if this kernel has written it."""

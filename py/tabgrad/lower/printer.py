@@ -9,11 +9,12 @@ from functools import partial
 from tabgrad.lower import products, repeat
 from tabgrad.lower.accumulate import Accumulator
 from tabgrad.lower.across import Joining
-from tabgrad.lower.dialect import U32, Dialect
+from tabgrad.lower.dialect import FOURS, U32, Dialect
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.group import Group, product_dims
 from tabgrad.lower.index import Expr, var
 from tabgrad.lower.ir import Node
+from tabgrad.lower.jam import Fours, Jam, settled
 from tabgrad.lower.kernel import BLOCK, TURNS, Kernel, grid_of
 from tabgrad.lower.limits import Limits
 from tabgrad.lower.record import call_of, record_of
@@ -39,10 +40,12 @@ class KernelPrinter:
         self.stored = stored
         self.places = places
         self.windows = windows
+        self.fours: Fours | None = None
 
     def kernels(self, g: Group, needed: set[int]) -> list[Kernel]:
         """Print the kernel of a group, in parts if it must be cut; `needed` are the members that must be
         written to their buffers."""
+        self.fours = None
         writes = [m for m in g.members if m.id in needed]
         e = Emitter(self.d, g.members, self.stored, self.places, self.windows)
         large = any(self.places[i][0] in self.windows for i in (*g.loads, *(m.id for m in writes)))
@@ -83,6 +86,8 @@ class KernelPrinter:
         count = self.count(g)
         if g.kind == "map" and self.limits.software and e.cut is None:
             return [self.spread(e, count, lambda: self.write(g, e, writes))]
+        if g.kind == "row" and self.limits.software and e.cut is None and self.d.templates:
+            return [self.jammed(g, e, count, writes)]
         block = self.block(count) if e.cut is None else BLOCK
         grid = grid_of(math.ceil(count / block))
         self.thread_index(e, grid, count, block)
@@ -91,6 +96,54 @@ class KernelPrinter:
         else:
             self.rows(g, e, writes, "0u", 1)
         return self.parts(e, grid, block)
+
+    def jammed(self, g: Group, e: Emitter, count: int, writes: list[Node]) -> Kernel:
+        """Print rows of which a thread of a software adapter has one, or several that share what they load."""
+        changed = {self.places[m.id][0] for m in writes}
+        reads = {self.places[i][0] for i in g.loads}
+        fixed, names = self.limits.dynamic is None, dict[str, str]()
+        self.fours = (
+            self.by_four(e, names, changed, len(changed | reads) + g.checks) if fixed else None
+        )
+        e.open("", "g", guarded=True)
+        self.rows(g, e, writes, "0u", 1)
+        lines = e.scope.lines
+        made = None
+        if self.fours and repeat.size(lines) <= repeat.JAMMED and count >= repeat.MANY:
+            if count % repeat.ROWS == 0 or not changed & reads:
+                made = Jam(repeat.ROWS, count, self.fours).written(lines)
+        each = repeat.ROWS if made else 1
+        block = self.block(math.ceil(count / each))
+        grid = grid_of(math.ceil(count / (block * each)))
+
+        def written(lines: list[str]) -> list[str]:
+            name, d = "g_four" if made else "g", self.d
+            group = d.group_x if grid[1] == 1 else f"({d.group_y} * {Size(grid[0])} + {d.group_x})"
+            head = [d.let(name, U32, f"{group} * {block}u + {d.lane}")]
+            if made:
+                head.append(d.let("g_first", U32, f"g_four * {each}u"))
+            first = "g_first" if made else "g"
+            return [*head, f"if ({first} >= {Size(count)}) {{ return; }}", *(made or lines)]
+
+        e.close(written)
+        settled(e, names)
+        e.count, e.each = count, block * each
+        return self.finish(e, grid, block)
+
+    def by_four(self, e: Emitter, names: dict[str, str], changed: set[int], bound: int) -> Fours:
+        """Return what gives the name by which a buffer is read four elements at a time, and notes it in
+        `names`; a kernel that has `bound` buffers without these can bind more, if it does not change them."""
+
+        def name(buffer: str) -> str:
+            slot, _, dtype = e.access[int(buffer[1:])]
+            if buffer not in names:
+                room = bound + len(names) < self.limits.buffers
+                if slot in changed or dtype not in FOURS or slot in self.windows or not room:
+                    return ""
+                names[buffer] = e.bind_fours(slot, dtype)
+            return names[buffer]
+
+        return name
 
     def block(self, count: int) -> int:
         """Choose the threads of a workgroup in which each works alone: few, where a software adapter with
@@ -157,7 +210,8 @@ class KernelPrinter:
         self, name: str, start: str, size: int, step: int = 1
     ) -> Callable[[list[str]], list[str]]:
         """Return what writes a loop over `name`, given the lines of its block."""
-        return partial(repeat.loop, self.d, self.limits, name, (start, size, step))
+        fours = self.fours if step == 1 and start == "0u" else None
+        return partial(repeat.loop, self.d, self.limits, name, (start, size, step), fours)
 
     def waits(self, g: Group, m: Node) -> bool:
         """Test whether a member depends on a reduction of its group."""

@@ -8,13 +8,15 @@ import re
 from collections.abc import Sequence
 
 from tabgrad.lower.dialect import BOOL, U32, Dialect
+from tabgrad.lower.jam import Fours, along
 from tabgrad.lower.kernel import BLOCK, grid_of
 from tabgrad.lower.limits import Limits
+from tabgrad.lower.neighbours import Neighbours
 from tabgrad.lower.tokens import Size
 
 MOST = 8
 """The most copies."""
-WORK = 48
+WORK = 120
 """The lines that all copies may have together: each costs time when a kernel is compiled."""
 CALL = 6
 """The lines that a call of a function of the library counts for."""
@@ -24,6 +26,12 @@ GROUPS = 64
 """Workgroups that are left where threads compute several elements: some for each of many cores."""
 REPEATS = 8
 """The turns of a thread that goes the long way, if at all, once for all of them."""
+ROWS = 4
+"""The rows that a thread has at once."""
+MANY = 512
+"""The least rows of which threads have several."""
+JAMMED = 120
+"""The most lines that are written for several rows."""
 NEAR = 4
 """The most copies of a short way."""
 RARE = re.compile(r"\b(sin|cos|tan)_f32\((\w+)\)")
@@ -37,43 +45,70 @@ def copies(limits: Limits, lines: Sequence[str]) -> int:
     """
     if not limits.software:
         return 1
-    size = len(lines) + CALL * sum(len(CALLS.findall(line)) for line in lines)
-    n = MOST
-    while n > 1 and n * size > WORK:
+    work, n = size(lines), MOST
+    while n > 1 and n * work > WORK:
         n //= 2
     return n
 
 
+def size(lines: Sequence[str]) -> int:
+    """Count lines, calls as several."""
+    return len(lines) + CALL * sum(len(CALLS.findall(line)) for line in lines)
+
+
 def loop(
-    d: Dialect, limits: Limits, name: str, bounds: tuple[str, int, int], lines: Sequence[str]
-) -> list[str]:
+    d: Dialect, limits: Limits, name: str, bounds: tuple[str, int, int], fours: Fours | None,
+    lines: Sequence[str],
+) -> list[str]:  # fmt: skip
     """Write a loop of `lines` over `name`, from the text `start` on below a size, a number of steps at a time.
 
-    `bounds` are (start, size, step). Several turns are one where that is cheaper; they keep their order.
+    `bounds` are (start, size, step). Several turns are one where that is cheaper; they keep their order. With
+    `fours`, what lies side by side is loaded four elements at a time.
     """
-    start, size, step = bounds
+    start, total, step = bounds
 
     def choose() -> int:
-        # where the size varies, the last whole turn would be a number of its own, and a text for each
-        varies = limits.dynamic is not None and limits.dynamic.varies(size)
-        return 1 if varies else min(copies(limits, lines), max(size // step, 1))
+        # where the total varies, the last whole turn would be a number of its own, and a text for each
+        varies = limits.dynamic is not None and limits.dynamic.varies(total)
+        return 1 if varies else min(copies(limits, lines), max(total // step, 1))
 
     n = limits.decide("copies", choose)
     if n < 2:
-        return [d.loop(name, start, f"{Size(size)}", f"{step}u"), *_inside(lines), "}"]
-    if limits.dynamic is None and size <= n and step == 1:
-        return [line for k in range(size) for line in block(d, name, f"{k}u", lines)]
-    whole = size // (n * step) * (n * step)
-    every = f"{name}_first"
-    out = [d.loop(every, start, f"{Size(whole)}", f"{n * step}u")]
-    for k in range(n):
-        at = f"{every} + {k * step}u" if k else every
-        out += _inside(block(d, name, at, lines))
-    out.append("}")
-    if whole < size or limits.dynamic is not None:
+        return [d.loop(name, start, f"{Size(total)}", f"{step}u"), *_inside(lines), "}"]
+    if limits.dynamic is None and total <= n and step == 1:
+        return [line for k in range(total) for line in block(d, name, f"{k}u", lines)]
+    whole = total // (n * step) * (n * step)
+    out = _turns(d, name, (start, whole, step), n, fours, lines)
+    if whole < total or limits.dynamic is not None:
         rest = f"{Size(whole)}" if start == "0u" else f"{Size(whole)} + {start}"
-        out += [d.loop(name, rest, f"{Size(size)}", f"{step}u"), *_inside(lines), "}"]
+        out += [d.loop(name, rest, f"{Size(total)}", f"{step}u"), *_inside(lines), "}"]
     return out
+
+
+def _turns(
+    d: Dialect, name: str, bounds: tuple[str, int, int], n: int, fours: Fours | None,
+    lines: Sequence[str],
+) -> list[str]:  # fmt: skip
+    """Write the loop whose turns are `n` of `lines` each."""
+    start, whole, step = bounds
+    every, quarters = f"{name}_first", f"{name}_four"
+    before: list[list[str]] = []
+    turns: list[Sequence[str]] = [lines] * n
+    if fours is not None and n % 4 == 0:
+        before, turns = along(lines, name, n, fours)
+    if any(before):
+        head = d.loop(quarters, start, f"{Size(whole // 4)}", f"{n // 4}u")
+        out = [head, *_inside([d.let(every, U32, f"{quarters} * 4u")])]
+    else:
+        out = [d.loop(every, start, f"{Size(whole)}", f"{n * step}u")]
+    if fours is not None:
+        common = Neighbours(d, name, every, turns)
+        out, turns = [*out, *_inside(common.before)], [*common.turns]
+    for k, turn in enumerate(turns):
+        at = f"{every} + {k * step}u" if k else every
+        out += _inside(before[k // 4] if before and k % 4 == 0 else [])
+        out += _inside(block(d, name, at, turn))
+    return [*out, "}"]
 
 
 class Share:
@@ -133,18 +168,30 @@ class Share:
         ]
         if self.turns > 1 and near is not None:
             return [*out, *self._again(near, lines)]
-        for k in range(n):
-            part = self._guarded(lines) if k else lines
+        common, turns = self._turns(lines)
+        out += common
+        for k, turn in enumerate(turns):
+            part = self._guarded(turn) if k else turn
             out += block(d, "g", f"g_first + {k}u" if k else "g_first", part)
         return out
+
+    def _turns(self, lines: Sequence[str]) -> tuple[list[str], list[Sequence[str]]]:
+        """Write what the elements that lie side by side have in common, and the lines of each."""
+        turns = [lines] * self.copies
+        if self.limits.dynamic is not None:
+            return [], turns
+        common = Neighbours(self.d, "g", "g_first", turns)
+        return common.before, [*common.turns]
 
     def _again(self, near: Sequence[str], lines: Sequence[str]) -> list[str]:
         d, n = self.d, self.copies
         stop = f"g_start + {n * self.turns}u"
         out = [d.var("far", BOOL, "false"), d.loop("g_first", "g_start", stop, f"{n}u")]
-        for k in range(n):
+        common, parts = self._turns(near)
+        out += _inside(common)
+        for k, part in enumerate(parts):
             at = f"g_first + {k}u" if k else "g_first"
-            out += _inside(block(d, "g", at, self._guarded(near)))
+            out += _inside(block(d, "g", at, self._guarded(part)))
         whole = [d.loop("g", "g_start", stop, "1u"), *_inside(self._guarded(lines)), "}"]
         return [*out, "}", "if (far) {", *_inside(whole), "}"]
 
