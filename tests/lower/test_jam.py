@@ -37,6 +37,8 @@ CASES: dict[str, tuple[Function, tuple[tuple[int, ...], ...]]] = {
     "norm": (lambda x: x.norm(dim=0), ((50, 516),)),
     "normalised rows": (lambda x, w: tg.nn.functional.layer_norm(x, (68,), w), ((516, 68), (68,))),
     "outer differences": (lambda a, b: (a[:, None] - b).abs().amin(1), ((516,), (68,))),
+    "complex columns": (lambda x, v: tg.complex(x, v).prod(0).abs(), ((9, 516), (9, 516))),
+    "complex rows": (lambda x, v: tg.complex(x, v[None]).sum(1).real, ((516, 68), (68,))),
     "halves": (lambda x: x.half().sum(0).float(), ((50, 516),)),
 }
 

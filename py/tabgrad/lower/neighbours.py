@@ -14,7 +14,7 @@ from tabgrad.lower.tokens import MARK, Size
 
 NAME = re.compile(r"\b[a-zA-Z_]\w*\b")
 QUOTIENT = re.compile(rf"^let (q\d+): u32 = \((\w+)\) ([/%]) {MARK}(\d+){MARK};$")
-LET = re.compile(r"^let (\w+): \w+ = (.*);$")
+LET = re.compile(r"^let (\w+)(?:: [^=]+)? = (.*);$")
 CHANGED = re.compile(r"^ *(?:var )?(\w+)(?:: [^=]+)? = ")
 
 
