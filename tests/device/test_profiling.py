@@ -329,3 +329,13 @@ def test_estimates() -> None:
             assert (of(fn) or 0) >= 6**3 // 3
         else:
             assert of(fn) == expected, fn
+
+
+@pytest.mark.every_host
+def test_what_a_function_composes_is_measured(device: str) -> None:
+    x = tg.rand(64, 32, device=device)
+    tg.softmax(x, 1)
+    with profiler.profile(with_flops=True) as prof:
+        tg.softmax(x, 1).sum().item()
+        tg.nn.functional.layer_norm(x, (32,)).sum().item()
+    assert sum(row.flops or 0 for row in prof.key_averages()) > 8 * 64 * 32

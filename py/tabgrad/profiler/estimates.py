@@ -33,6 +33,8 @@ def flops(op: Op, operands: Sequence[Spec], out: Spec) -> int | None:
     >>> flops(REGISTRY["matmul"], (x.spec, y.spec), (x @ y).spec)
     128
     """
+    if op.family == "composed":
+        return _steps(op, operands)
     if op.lowering == USER_KERNEL or op.name == "loop":
         return None
     whole, _, part = op.name.partition(".")
@@ -48,6 +50,18 @@ def flops(op: Op, operands: Sequence[Spec], out: Spec) -> int | None:
         return round(math.prod(batch) * CUBES[whole] * small * small * large)
     rule = _RULES.get(whole)
     return op.cost(out, operands) if rule is None else round(rule(operands, out))
+
+
+def _steps(op: Any, operands: Sequence[Spec]) -> int | None:
+    """Add up the steps of what a function composes."""
+    specs, total = [*operands], 0
+    for step, _, sources, spec in op.steps:
+        one = flops(step, [specs[s] for s in sources], spec)
+        if one is None:
+            return None
+        specs.append(spec)
+        total += one
+    return total
 
 
 def _attention(operands: Sequence[Spec], out: Spec) -> float:
