@@ -52,6 +52,16 @@ def gated() -> tuple[Any, Net]:
     return nn.Linear(9, 12), run
 
 
+def convolved(**options: Any) -> tuple[Any, Net]:
+    def run(convs: Any, x: Any) -> Any:
+        y = convs[0](x[:2].transpose(0, 1).unsqueeze(1))
+        for _ in x:
+            y = F.relu(y + convs[1](y))
+        return y
+
+    return nn.ModuleList([nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, **options)]), run
+
+
 NETS: dict[str, tuple[Callable[[], tuple[Any, Net]], int]] = {
     "LSTM": (lambda: layer("LSTM"), 3),
     "LSTM of two layers": (lambda: layer("LSTM", num_layers=2), 6),
@@ -61,6 +71,9 @@ NETS: dict[str, tuple[Callable[[], tuple[Any, Net]], int]] = {
     "GRUCell": (lambda: cell("GRUCell"), 3),
     "by hand": (by_hand, 2),
     "gated": (gated, 5),
+    "one convolution": (lambda: convolved(padding=1), 2),
+    "one with a dilation": (lambda: convolved(padding=2, dilation=2), 2),
+    "one with groups": (lambda: convolved(padding=1, groups=2), 3),
 }
 """Networks, and how many dispatches one more step may cost, gradients and the optimizer included."""
 

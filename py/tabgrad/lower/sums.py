@@ -2,7 +2,8 @@
 
 A recurrence uses one weight at each step: the gradient is the sum over t of A_t^T B_t, and that of a bias the
 sum of the column sums of B_t. Where the A_t, and the B_t, can lie side by side, that is one product.
-So are products with one weight whose rows lie side by side, if none of them waits for another.
+Convolutions are such products too, over windows of their inputs. Products with one weight whose rows lie
+side by side are one as well, if none of them waits for another.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from tabgrad.lower.ir import EXPAND, FULL, PERMUTE, RESHAPE, SLICE, Node, Progra
 from tabgrad.lower.simplify import SMALL, apply
 
 MATMUL, SUM, ADD, MUL, CAT = (REGISTRY[n] for n in "matmul reduce_sum add mul cat".split())
+PAD, REWINDOW = REGISTRY["pad"], REGISTRY["rewindow"]
+WINDOWS = (PAD, EXPAND, REWINDOW)
+"""The views that make windows of the input of a convolution."""
+MOST = 1 << 22
+"""The most elements of gradients that are kept until the last of them, for one product of convolutions."""
 
 
 SIDES = ("starts", "stops", "steps")
@@ -125,7 +131,7 @@ def _kinds(root: Node, leaves: list[Node], outputs: set[int]) -> list[Terms]:
 
 def _operands(n: Node) -> tuple[Node, ...]:
     """List what a term adds up: two operands of a product, one of a sum over rows, none of another op."""
-    if n.op is MATMUL and len(n.shape) == 2:
+    if n.op is MATMUL and math.prod(n.shape[:-2]) == 1:
         return n.srcs
     if n.op is SUM and n.params["axes"] == tuple(range(len(n.srcs[0].shape) - len(n.shape))):
         return n.srcs
@@ -170,6 +176,10 @@ def _origin(n: Node) -> Any:
     if cut:
         return n.id
     return None if n.op is None or n.op is FULL else "own"
+
+
+def _are_small(pairs: list[tuple[Node, ...]]) -> bool:
+    return sum(x.spec.size for x, _ in pairs) <= MOST
 
 
 def _waits(pieces: list[Node], products: list[Node]) -> bool:
@@ -234,8 +244,11 @@ class Joiner:
         if _mark(pairs[0][0]) > _mark(pairs[-1][0]):
             # gradients come last step first
             pairs = pairs[::-1]
-        left = self.joined([x for x, _ in pairs], 1)
-        right = None if left is None else self.joined([y for _, y in pairs], 0)
+        rank = len(pairs[0][1].shape)
+        if rank > 2 and not self.p.decide("joined", lambda: _are_small(pairs)):
+            return None
+        left = self.joined([x for x, _ in pairs], rank - 1)
+        right = None if left is None else self.joined([y for _, y in pairs], rank - 2)
         return None if left is None or right is None else apply(self.p, "matmul", left, right)
 
     def rows(self, terms: Terms) -> Node | None:
@@ -292,11 +305,53 @@ class Joiner:
             return None if inner is None else apply(self.p, "permute", inner, dims=dims)
         if first.op is SLICE:
             return self.sliced(pieces, axis)
+        if first.op in WINDOWS:
+            return self.seen_through(pieces, axis)
+        if axis and first.op is RESHAPE:
+            return self.merged(pieces, axis)
         if axis:
             return None
         if first.op is RESHAPE and all(s.op is RESHAPE for s in pieces):
             return self.reshaped(pieces)
         return self.part(pieces) or self.cat(pieces)
+
+    def seen_through(self, pieces: list[Node], axis: int) -> Node | None:
+        """Join the same views of nodes, which leave an axis and those before it as they are."""
+        first = pieces[0]
+        base = first.srcs[0].shape
+        if any(s.op is not first.op or s.params != first.params for s in pieces):
+            return None
+        if first.shape[: axis + 1] != base[: axis + 1] or any(
+            s.srcs[0].shape != base for s in pieces
+        ):
+            return None
+        params: dict[str, Any] = dict(first.params)
+        if first.op is PAD and any(_of(first.params, k)[axis] for k in ("low", "high", "interior")):
+            return None
+        inner = self.joined([s.srcs[0] for s in pieces], axis)
+        if inner is None:
+            return None
+        if first.op is EXPAND:
+            shape = first.shape
+            params["shape"] = (*shape[:axis], inner.shape[axis], *shape[axis + 1 :])
+        return apply(self.p, first.op.name, inner, **params)
+
+    def merged(self, pieces: list[Node], axis: int) -> Node | None:
+        """Join reshaped nodes along an axis at which one of the base begins too."""
+        bases, shape = [s.srcs[0] for s in pieces], pieces[0].shape
+        first = bases[0].shape
+        if any(s.op is not RESHAPE or s.shape != shape for s in pieces):
+            return None
+        if any(s.shape != first for s in bases):
+            return None
+        before = math.prod(shape[:axis])
+        for at in (i for i in range(len(first)) if math.prod(first[:i]) == before):
+            # what follows on these axes is one block of each piece, in the base as in the result
+            inner = self.joined(bases, at)
+            if inner is not None:
+                total = (*shape[:axis], shape[axis] * len(pieces), *shape[axis + 1 :])
+                return apply(self.p, "reshape", inner, shape=total)
+        return None
 
     def sliced(self, pieces: list[Node], axis: int) -> Node | None:
         """Join slices of one node that follow on one another along an axis."""
