@@ -3,10 +3,12 @@
     matmul_epilogue  buffers lhs, rhs, bias, out; dtype, m, n, k, flags, epilogue
                      out = f(lhs @ rhs + bias), bias of n elements; flags as of `matmul`;
                      epilogue 0: f(x) = x, 1: relu, 2: gelu in its tanh form
+                     epilogue 3 has buffers lhs, rhs, out, sums: the sum of each column of rhs besides; rhs is
+                     stored (k, n)
 
 What its activations make of NaN is not documented, so each algorithm is tried before it is used: with a bias of
 NaN all results must be NaN. Where no algorithm of relu does that, the epilogue is the bias alone, and relu a
-second kernel.
+second kernel. Where none gives the sums of columns, they are a product with ones.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
@@ -26,7 +28,7 @@ WORKSPACE = 32 << 20
 """Bytes that an algorithm may use on the device."""
 ALGORITHMS = 8
 """How many algorithms are asked for, the best first."""
-BIAS, RELU, GELU = range(3)
+BIAS, RELU, GELU, SUMS, PLAIN = range(5)
 _BITS = {
     "float16": ("16", 0x7FFF, 0x7C00),
     "bfloat16": ("16", 0x7FFF, 0x7F80),
@@ -61,7 +63,7 @@ def load(cupy: Any) -> Any:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a product of some sizes is called with. `relu_after`: relu is a kernel of its own."""
+    """What a product of some sizes is called with. `after`: its epilogue is a step of its own."""
 
     desc: int
     lhs: int
@@ -69,7 +71,7 @@ class Plan:
     out: int
     results: Any
     algorithm: int
-    relu_after: bool = False
+    after: bool = False
 
 
 class Epilogues:
@@ -82,18 +84,22 @@ class Epilogues:
         self._workspace = self._pool.malloc(WORKSPACE)
         self._scalars = numpy.array([1, 0], numpy.float32)
         self._plans: dict[Key, Plan] = {}
+        self._ones: dict[tuple[str, int], Any] = {}
 
     def run(self, codes: tuple[int, int], key: Key, pointers: tuple[Any, Any, Any, Any]) -> None:
         """Compute a product of `key` (dtype, m, n, k, flags, epilogue); `codes` are the CUDA type of the data
         and the cuBLAS type of the computation."""
-        name, m, n, _, _, epilogue = key
-        if name not in _BITS or epilogue not in (BIAS, RELU, GELU):
+        name, m, n, k, flags, epilogue = key
+        if name not in _BITS or epilogue > SUMS or (epilogue == SUMS and flags & 2):
             raise HostError(f"{NAME}: cuBLASLt has no epilogue {epilogue} of {name}")
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._plan(codes, key, pointers)
         self._launch(plan, *pointers)
-        if plan.relu_after:
+        if plan.after and epilogue == SUMS:
+            _, rhs, sums, _ = pointers
+            self._launch(self._plans[name, 1, n, k, 0, PLAIN], self._ones[name, k], rhs, sums, sums)
+        elif plan.after:
             # as signed integers negative numbers are below zero, and NaN of the device is above it
             bits = self._cupy.ndarray((m * n,), dtype=f"int{_BITS[name][0]}", memptr=pointers[3])
             self._cupy.maximum(bits, 0, out=bits)
@@ -105,11 +111,15 @@ class Epilogues:
         for plan in self._candidates(codes, key, pointers[2]):
             if self._works(plan, key, pointers):
                 return plan
-        if epilogue == RELU:
-            plain = self._plan(codes, (name, m, n, k, flags, BIAS), pointers)
-            return Plan(
-                plain.desc, plain.lhs, plain.rhs, plain.out, plain.results, plain.algorithm, True
+        if epilogue == SUMS:
+            rhs, sums = pointers[1:3]
+            ones = self._ones[name, k] = self._filled(name, k)
+            self._plans[name, 1, n, k, 0, PLAIN] = self._plan(
+                codes, (name, 1, n, k, 0, PLAIN), (ones, rhs, sums, sums)
             )
+            return replace(self._plan(codes, (name, m, n, k, flags, PLAIN), pointers), after=True)
+        if epilogue == RELU:
+            return replace(self._plan(codes, (name, m, n, k, flags, BIAS), pointers), after=True)
         raise HostError(
             f"{NAME}: no algorithm of cuBLASLt computes epilogue {epilogue} of a product {m} x {n} x {k} of "
             f"{name} and keeps NaN; without nvmath-python the product and what follows it are separate kernels"
@@ -126,10 +136,8 @@ class Epilogues:
         # then the left, so the bias runs along its rows
         self._set(desc, attribute.TRANSA, flip_rhs, numpy.int32)
         self._set(desc, attribute.TRANSB, flip_lhs, numpy.int32)
-        named = {BIAS: lt.Epilogue.BIAS, RELU: lt.Epilogue.RELU_BIAS, GELU: lt.Epilogue.GELU_BIAS}[
-            epilogue
-        ]
-        self._set(desc, attribute.EPILOGUE, int(named), numpy.uint32)
+        named = ("BIAS", "RELU_BIAS", "GELU_BIAS", "BGRADA", "DEFAULT")[epilogue]
+        self._set(desc, attribute.EPILOGUE, int(getattr(lt.Epilogue, named)), numpy.uint32)
         self._set(desc, attribute.BIAS_POINTER, bias.ptr, numpy.uint64)
         rhs = lt.matrix_layout_create(kind, *((k, n, k) if flip_rhs else (n, k, n)))
         lhs = lt.matrix_layout_create(kind, *((m, k, m) if flip_lhs else (k, m, k)))
@@ -156,8 +164,14 @@ class Epilogues:
         self._lt.matmul_desc_set_attribute(desc, int(attribute), held.ctypes.data, held.nbytes)
 
     def _works(self, plan: Plan, key: Key, pointers: tuple[Any, ...]) -> bool:
-        """Run an algorithm once, with a bias of NaN; its results must be NaN."""
+        """Run an algorithm once; with a bias of NaN its results must be NaN."""
         name, m, n = key[:3]
+        if key[-1] in (SUMS, PLAIN):
+            try:
+                self._launch(plan, *pointers)
+            except self._lt.cuBLASLtError:
+                return False
+            return True
         width, size, infinity = _BITS[name]
         nbytes = n * int(width) // 8
         bias = self._pool.malloc(nbytes)
@@ -169,6 +183,18 @@ class Epilogues:
             return False
         bits = self._cupy.ndarray((m * n,), dtype=f"uint{width}", memptr=out)
         return bool(((bits & size) > infinity).all())
+
+    def _filled(self, name: str, count: int) -> Any:
+        """Make a vector of ones."""
+        kind = {"float16": "f2", "bfloat16": "u2", "float32": "f4"}[name]
+        ones = numpy.full(count, 0x3F80 if name == "bfloat16" else 1, kind)
+        made, runtime = self._pool.malloc(ones.nbytes), self._cupy.cuda.runtime
+        stream = self._cupy.cuda.get_current_stream().ptr
+        # from memory that is not pinned, this returns when the bytes have been read
+        runtime.memcpyAsync(
+            made.ptr, ones.ctypes.data, ones.nbytes, runtime.memcpyHostToDevice, stream
+        )
+        return made
 
     def _launch(self, plan: Plan, lhs: Any, rhs: Any, bias: Any, out: Any) -> None:
         one = self._scalars.ctypes.data

@@ -191,6 +191,9 @@ class Routines:
     ) -> None:
         if not m * n:
             return
+        if epilogue == cublaslt.SUMS:
+            # here the vector is a result, and comes last
+            bias, out = out, bias
         name = DTYPES[dtype]
         if name not in _GEMM or not k:
             raise HostError(f"{cublaslt.NAME}: no product of {k} steps of {name}")

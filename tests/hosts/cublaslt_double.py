@@ -40,7 +40,7 @@ SIGNATURES = {
 
 
 class Epilogue(enum.IntEnum):
-    BIAS, RELU_BIAS, GELU_BIAS = 4, 6, 36
+    DEFAULT, BIAS, RELU_BIAS, GELU_BIAS, BGRADA = 1, 4, 6, 36, 256
 
 
 class MatmulDescAttribute(enum.IntEnum):
@@ -80,7 +80,8 @@ ACTIVATIONS: dict[int, Callable[[Any], Any]] = {
 
 
 class CublasLt(types.ModuleType):
-    """The module. Algorithm i of `drops` makes zeros of NaN, one of `refuses` is not supported."""
+    """The module. Algorithm i of `drops` makes zeros of NaN, one of `refuses` is not supported; there is none
+    for the epilogues that it `lacks`."""
 
     Epilogue, MatmulDescAttribute = Epilogue, MatmulDescAttribute
     MatmulPreferenceAttribute, MatmulHeuristicResult = (
@@ -94,6 +95,7 @@ class CublasLt(types.ModuleType):
         self.cupy, self.found = cupy, found
         self.drops: set[int] = set()
         self.refuses: set[int] = set()
+        self.lacks: set[int] = set()
         self.made: list[Any] = []
         self.calls: list[tuple[Epilogue, int]] = []
         self.preferences = 0
@@ -144,7 +146,7 @@ class CublasLt(types.ModuleType):
     ) -> None:  # fmt: skip
         assert light_handle == 4711
         assert self.made[preference]["room"] > 0
-        if not self.found:
+        if not self.found or self.made[operation_desc][MatmulDescAttribute.EPILOGUE] in self.lacks:
             raise cuBLASLtError("CUBLAS_STATUS_NOT_SUPPORTED")
         count = min(self.found, requested_algo_count)
         for i in range(count):
@@ -184,11 +186,18 @@ class CublasLt(types.ModuleType):
             left, right = (
                 converted(("tf32", "f32"), numpy.array(x, "f4")).view("f4") for x in (left, right)
             )
-        bias = load(desc[MatmulDescAttribute.BIAS_POINTER], (rows,), kind)
-        sums = left.astype("f4") @ right.astype("f4") + bias[:, None].astype("f4")
-        found = ACTIVATIONS[desc[MatmulDescAttribute.EPILOGUE]](sums)
-        if number in self.drops and desc[MatmulDescAttribute.EPILOGUE] != Epilogue.BIAS:
-            found = numpy.nan_to_num(found)
+        epilogue = desc[MatmulDescAttribute.EPILOGUE]
+        found = left.astype("f4") @ right.astype("f4")
+        if epilogue == Epilogue.BGRADA:
+            assert not desc[MatmulDescAttribute.TRANSA]
+            load(desc[MatmulDescAttribute.BIAS_POINTER], (rows,), kind)[...] = left.astype(
+                "f4"
+            ).sum(1)
+        elif epilogue != Epilogue.DEFAULT:
+            bias = load(desc[MatmulDescAttribute.BIAS_POINTER], (rows,), kind)
+            found = ACTIVATIONS[epilogue](found + bias[:, None].astype("f4"))
+            if number in self.drops and epilogue != Epilogue.BIAS:
+                found = numpy.nan_to_num(found)
         columns(d, (rows, cols), ld, kind)[...] = found
 
 

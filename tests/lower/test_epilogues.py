@@ -90,6 +90,43 @@ def test_which_products_are_joined(name: str) -> None:
     )
 
 
+def gradient(x: Any, w: Any, b: Any) -> Any:
+    """Return the gradients of a layer, whose bias has that of its weights beside it."""
+    y = tg.relu(F.linear(x, w.requires_grad_(), b.requires_grad_()))
+    return tg.autograd.grad(y, [w, b], y.detach())
+
+
+GRADIENTS: dict[str, tuple[FUNCTION, Any, list[str]]] = {
+    "a layer": (gradient, SHAPES, [CALLED, "where", CALLED]),
+    "many rows": (gradient, [(4096, 128), (256, 128), (256,)], [CALLED, "where", CALLED]),
+    "sums of the left operand": (
+        lambda x, g, b: (g.mT @ x, g.sum(0)), [(80, 96), (80, 64), (64,)], ["reduce_sum", "matmul"],
+    ),
+    "sums of rows": (lambda x, g, b: (x @ g, g.sum(1)), [(80, 96), (96, 64), (64,)], ["reduce_sum", "matmul"]),
+    "two products, one of which has the sums": (
+        lambda x, g, b: (x @ g, x.flip(0) @ g, g.sum(0)), [(80, 96), (96, 64), (64,)],
+        [CALLED, "copy", "matmul"],
+    ),
+    "the product needs the sums": (
+        lambda x, g, b: (x + g.sum(0)) @ g, [(80, 96), (96, 96), (64,)], ["reduce_sum", "add", "matmul"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [tg.float32, tg.float16], ids=str)
+@grouped("name", GRADIENTS)
+def test_which_sums_are_beside_a_product(name: str, kind: Any) -> None:
+    function, shapes, labels = GRADIENTS[name]
+    where = recorder.device("cuda", routines=ROUTINES)
+    kept = function(*(tg.tensor(randoms(*shape)).to(kind).to(where) for shape in shapes))
+    where.backend.flush()
+    assert kept is not None
+    kernels = recorder.last_plan(where).kernels
+    assert sorted(k.label.removesuffix("+cast") for k in kernels) == sorted(labels)
+    called = [k.words[-1] for k in kernels if k.routine == CALLED]
+    assert called.count(3) == (CALLED in labels)
+
+
 def test_the_words_of_a_call() -> None:
     where = recorder.device("cuda", features=("tensor-cores",), routines=ROUTINES)
     x, w, b = (tg.tensor(randoms(*shape), device=where) for shape in SHAPES)
@@ -165,6 +202,22 @@ def test_it_computes_what_the_ops_compute(name: str, kind: str, lt: Any, cupy: A
             np.testing.assert_allclose(got, want, rtol=4e-3, atol=4e-3)
     assert {e for e, _ in lt.calls} == {epilogue}
     assert lt.preferences == 0
+
+
+@pytest.mark.parametrize(
+    "lacks", [set(), {Epilogue.BGRADA}], ids=["in one call", "by a product with ones"]
+)
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_sums_beside_a_product(kind: str, lacks: Any, lt: Any, cupy: Any) -> None:
+    lt.lacks = lacks
+    x, g = randoms(96, 80) / 8, randoms(96, 64) / 8
+    where = device(cupy)
+    left, right = (tg.tensor(a).to(getattr(tg, kind)).to(where) for a in (x, g))
+    for _ in range(4):
+        product, sums = left.mT @ right, right.sum(0)
+        np.testing.assert_allclose(product.numpy().astype("f4"), x.T @ g, rtol=4e-3, atol=4e-3)
+        np.testing.assert_allclose(sums.numpy().astype("f4"), g.sum(0), rtol=4e-3, atol=4e-3)
+    assert {e for e, _ in lt.calls} == ({Epilogue.DEFAULT} if lacks else {Epilogue.BGRADA})
 
 
 def test_float32_is_rounded_to_tf32_only_if_that_is_allowed(lt: Any, cupy: Any) -> None:

@@ -1,4 +1,5 @@
-"""Products with bias and activation as one call of a host's library, cuBLASLt through nvmath-python.
+"""Products with bias and activation, or with the gradient of a bias, as one call of a host's library: cuBLASLt
+through nvmath-python.
 
 The library adds the bias before it rounds, so in half precision a result is rounded once, where a kernel rounds
 after each op.
@@ -8,28 +9,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.spec import intern_params
 from tabgrad.lower.index import unflatten, var
-from tabgrad.lower.ir import RESHAPE, Node, Program
+from tabgrad.lower.ir import CAST, RESHAPE, Node, Program
 from tabgrad.lower.limits import EPILOGUE, Limits
 from tabgrad.lower.routines import Call, bottom
 
-BIAS, RELU, GELU = range(3)
-"""The number of an epilogue in the words of a call: the bias, and what is done with the sum."""
+BIAS, RELU, GELU, SUMS = range(4)
+"""The number of an epilogue in the words of a call: a bias is added, and what is done with the sum; or the
+columns of the right operand are added up, which is the gradient of a bias beside that of its weights."""
 ALIGNED = {dt.float16: 8, dt.bfloat16: 8, dt.float32: 4}
 """What the sizes must be multiples of: 16 bytes, with which the library has an algorithm for each epilogue."""
 
 
-def joined(p: Program, n: Node, call: Call, limits: Limits) -> Call:
-    """Return the call of a product with what follows it, whose readers read `n` then; else `call` itself."""
+def joined(p: Program, n: Node, call: Call, limits: Limits) -> tuple[Call, Node | None]:
+    """Return the call of a product with what follows it, whose readers read `n` then; else the call of a
+    product with the sums of its right operand, and their node; else `call` itself."""
     kind, batch, rows, columns, inner, flags, *_ = call.words
     if batch != 1 or not suits(n, (rows, columns, inner), limits):
-        return call
+        return call, None
     found = followed(p, n, limits)
     if found is None:
-        return call
+        sums = None if flags & 2 else column_sums(n, call)
+        if sums is None:
+            return call, None
+        words = (kind, rows, columns, inner, flags, SUMS)
+        own = ((sums.name, sums.origin),)
+        return Call(EPILOGUE, call.operands, words, joined=own, besides=sums), sums
     passed, bias, epilogue = found
     last = passed[-1]
     view = n
@@ -38,7 +47,7 @@ def joined(p: Program, n: Node, call: Call, limits: Limits) -> Call:
     p.replace(last, view)
     words = (kind, rows, columns, inner, flags, epilogue)
     after = tuple((m.name, m.origin) for m in passed)
-    return Call(EPILOGUE, (*call.operands, bias), words, joined=after)
+    return Call(EPILOGUE, (*call.operands, bias), words, joined=after), None
 
 
 def suits(n: Node, sizes: Sequence[int], limits: Limits) -> bool:
@@ -95,6 +104,54 @@ def bias_of(x: Node, columns: int) -> Node | None:
     if found is None or found[1] != j or found[0].spec.size != columns:
         return None
     return found[0]
+
+
+def column_sums(n: Node, call: Call) -> Node | None:
+    """Find the sums of the columns of a product's right operand, unless the product needs them."""
+    x = n.srcs[1]
+    if len(x.shape) != 2 or call.operands[1] is not x:
+        return None
+    for u in x.users:
+        found = summed(u, x)
+        if found is not None and not any(needs(operand, found) for operand in call.operands):
+            return found
+    return None
+
+
+def summed(u: Node, x: Node) -> Node | None:
+    """Follow sums, reshapes and casts that keep columns apart, from a reader of `x` to a vector of the dtype of
+    `x`; None if there is none, or another reads on the way."""
+    columns, reduced, before = x.shape[-1], False, x
+    # a sum that another product writes already no longer reads what it is made for
+    while u.shape[-1:] == (columns,) and u.srcs == (before,):
+        if u.name == "reduce_sum":
+            reduced, axes = True, cast("tuple[int, ...]", u.params["axes"])
+            if len(u.srcs[0].shape) - 1 in axes:
+                return None
+        elif u.op is CAST:
+            if dt.float32 not in (u.spec.dtype, u.srcs[0].spec.dtype):
+                return None
+        elif u.op is not RESHAPE:
+            return None
+        if reduced and u.shape == (columns,) and u.spec.dtype is x.spec.dtype:
+            return u
+        if len(u.users) != 1:
+            return None
+        before, (u,) = u, u.users
+    return None
+
+
+def needs(x: Node, s: Node) -> bool:
+    """Test whether `x` is computed from `s`."""
+    stack, seen = [x], {x}
+    while stack:
+        one = stack.pop()
+        if one is s:
+            return True
+        new = [m for m in one.srcs if m not in seen]
+        seen.update(new)
+        stack += new
+    return False
 
 
 __all__ = ["followed", "joined", "suits"]

@@ -56,12 +56,12 @@ class Fuser:
 
     def start(self, n: Node) -> None:
         """Give a stored node a group of its own."""
-        if n.family == "reduction":
+        if n.family == "reduction" and n.id not in self.calls:
             axes: Any = n.params["axes"]
             group = Group("row", n.srcs[0].shape, axes, [n])
         elif n.family == "bilinear" and n.id not in self.calls:
             group = Group("product", n.shape, (), [n])
-        elif is_heavy(n):
+        elif is_heavy(n) or n.id in self.calls:
             first = self.sibling(n)
             if first is not n:
                 self.of[n.id] = self.of[first.id]

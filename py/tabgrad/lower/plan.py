@@ -117,7 +117,7 @@ def _lower(
     kernels: list[Kernel] = []
     for g in groups:
         call = calls.get(g.first)
-        made = [called(call, g.first, memory)] if call else printed(printer, g, needed, memory)
+        made = called(call, g.first, memory) if call else printed(printer, g, needed, memory)
         check_windows(made, windows, limits)
         written(made, kernels, dialect, limits)
     plan = Plan(
@@ -165,19 +165,21 @@ def check_windows(kernels: list[Kernel], windows: Windows, limits: Limits) -> No
             raise TooLarge(k.ops, k.origins, windows.sizes[large])
 
 
-def called(call: routines.Call, n: Node, memory: Memory) -> Kernel:
-    """Make the call of a routine a step of a plan."""
+def called(call: routines.Call, n: Node, memory: Memory) -> list[Kernel]:
+    """Make the call of a routine a step of a plan; none where another call writes the result."""
+    if not call.name:
+        return []
     slots = [memory.places[m.id][0] for m in call.operands]
     if call.results:
         places = {m.op.index: memory.places[m.id][0] for m in n.siblings if m.id in memory.places}
         for i, spec in enumerate(call.results):
             slots.append(places[i] if i in places and spec.size else memory.spare(spec))
     else:
-        slots.append(memory.places[n.id][0])
+        slots += [memory.places[m.id][0] for m in (n, call.besides) if m is not None]
     bindings = "r" * len(call.operands) + "w" * (len(slots) - len(call.operands))
     k = Kernel(call.name, "", bindings, slots, (1, 1, 1), routine=call.name, words=call.words)
     names, origins = zip((n.name, n.origin), *call.joined, strict=True)
-    return replace(k, ops=names, origins=tuple(dict.fromkeys(origins)))
+    return [replace(k, ops=names, origins=tuple(dict.fromkeys(origins)))]
 
 
 def _lifetimes(p: Program, kernels: list[Kernel], memory: Memory) -> dict[int, tuple[int, int]]:

@@ -44,8 +44,8 @@ class Record:
     - `passes(printer, n, scratch)` returns several dispatches, or none where `line` does it; `scratch` makes a
       buffer of so many bytes;
     - `routine(p, n)` returns the call of a host's library in the place of `n`, None where a kernel is better;
-      `printed(p, n, limits)` is asked before, whether one is better on this device; `joined(p, n, call, limits)`
-      may return one that does what follows too;
+      `printed(p, n, limits)` is asked before, whether one is better on this device; `joined(p, n, call,
+      limits)` may return a call that does more, and the node that it computes besides;
     - `pieces`: its sources are written straight to where they lie in it, and there is no kernel;
     - `adds_up`: it adds or multiplies in several steps, in float32 where it is given half precision.
 
@@ -70,7 +70,7 @@ class Record:
     passes: Callable[[KernelPrinter, Node, Scratch], list[Kernel]] | None = None
     routine: Callable[[Program, Node], tuple[Node, Call] | None] | None = None
     printed: Callable[[Program, Node, Any], bool] | None = None
-    joined: Callable[[Program, Node, Call, Any], Call] | None = None
+    joined: Callable[[Program, Node, Call, Any], tuple[Call, Node | None]] | None = None
     pieces: bool = False
     adds_up: bool = False
     refusal: Refusal | None = None

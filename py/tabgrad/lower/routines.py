@@ -34,7 +34,8 @@ class Call:
     """The call of a routine that computes a node: its operands as they lie in buffers, and its words.
 
     Of an op with several results it writes all `results`, whichever are wanted. `joined` are (name, origin) of
-    the ops after the node that it computes too.
+    the ops after the node that it computes too, and `besides` is a node whose result it writes behind its own;
+    the call of that node has no name.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Call:
     words: tuple[int, ...]
     results: tuple[Spec, ...] = ()
     joined: tuple[tuple[str, int], ...] = ()
+    besides: Node | None = None
 
 
 def choose(p: Program, limits: Limits) -> dict[Node, Call]:
@@ -66,7 +68,10 @@ def choose(p: Program, limits: Limits) -> dict[Node, Call]:
             if limits.tf32 and made.name == "matmul" and n.spec.dtype is dt.float32:
                 made = replace(made, words=(*made.words[:5], made.words[5] | TF32, *made.words[6:]))
             if record.joined is not None:
-                made = record.joined(p, node, made, limits)
+                made, besides = record.joined(p, node, made, limits)
+                if besides is not None:
+                    besides.srcs = (node,)
+                    calls[besides] = Call("", (node,), ())
             node.srcs = made.operands
             calls[node] = made
     if calls:

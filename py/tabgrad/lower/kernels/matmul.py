@@ -43,10 +43,10 @@ def _printed(p: Program, n: Node, limits: Any) -> bool:
     ) and suits(n, limits)
 
 
-def _joined(p: Program, n: Node, call: Call, limits: Any) -> Call:
-    """Let the library do what follows too, if the host has a routine for that."""
+def _joined(p: Program, n: Node, call: Call, limits: Any) -> tuple[Call, Node | None]:
+    """Let the library do more in the same call, if the host has a routine for that."""
     if EPILOGUE not in limits.routines:
-        return call
+        return call, None
     from tabgrad.lower.epilogues import joined
 
     return joined(p, n, call, limits)
