@@ -14,6 +14,7 @@ from tests.lower import recorder
 CASES = {
     "a table": ((3001, 13), 517, 0),
     "lines": ((13, 3001), 517, 1),
+    "lines side by side": ((1201, 36), 130, 0),
     "a middle axis": ((3, 1201, 11), 100, 1),
     "one line": ((40001,), 1025, 0),
     "more than its size": ((40, 1000), 2100, 1),
@@ -113,7 +114,12 @@ def test_dispatches(name: str) -> None:
         index = index.reshape([count] + [1] * (len(shape) - 1)).expand(made[1].shape)
         y = made[0].scatter_add(0, index, made[1] * 2)
         where.backend.compute_all([y.value.id])  # type: ignore[attr-defined]
-        found.append(len(recorder.last_plan(where).kernels))
+        kernels = recorder.last_plan(where).kernels
+        found.append(len(kernels))
+        if name == "rows of a table" and software:
+            # a thread takes four of the 64 lines, and reads each index once
+            assert [k.work.count for k in kernels] == [20000 * 64, 16]
+            assert kernels[1].source.count(" = b0[s]") == 1
     assert tuple(found) == want
 
 

@@ -36,18 +36,18 @@ def _line(e: Emitter, n: Node, count: int, *, adds: bool) -> None:
     e.close()
 
 
-def _place(e: Emitter, n: Node, adds: bool) -> None:
-    """Place element `s` of the source."""
+def _place(e: Emitter, n: Node, adds: bool, line: str = "g") -> None:
+    """Place element `s` of a line of the source."""
     d = e.d
     axis: Any = n.params["axis"]
     _, index, src = n.srcs
     size = n.shape[axis]
-    place = line_index(n, var("s", index.shape[axis]))
+    place = line_index(n, var("s", index.shape[axis]), line)
     spot = d.convert(e.value(index, place), d.compute_type(index.spec.dtype), U32)
     to = e.computed_index(spot, size)
     value = e.value(src, place)
     e.open(f"if ({text(to)} < {Size(size)}) {{", guarded=True)
-    target = line_index(n, to)
+    target = line_index(n, to, line)
     if adds:
         sign = "||" if n.spec.dtype is dt.bool_ else "+"
         value = d.narrow(f"({e.load(n, target, 'w')} {sign} {value})", n.spec.dtype)
@@ -67,6 +67,16 @@ def _apart(n: Node, limits: Limits, large: bool) -> bool:
 
 COPIES = 1 << 15
 """The most elements of a target that one kernel copies, and places the source in, on a software adapter."""
+
+
+def _side_by_side(rows: int, limits: Limits) -> int:
+    """Choose how many lines a thread takes: several on a processor, which then reads an index for all
+    lines once."""
+    return 4 if limits.software and rows % 4 == 0 and rows >= ENOUGH else 1
+
+
+ENOUGH = 32
+"""The fewest lines that keep a processor busy when a thread takes several."""
 
 
 def _copied(printer: KernelPrinter, n: Node, large: bool) -> list[Kernel]:
@@ -95,15 +105,22 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch, *, adds: bool) ->
     if not _apart(n, printer.limits, large):
         return []
     rows, _ = extent(n)
-    block = printer.block(rows)
-    grid = grid_of(math.ceil(rows / block))
+    side = printer.limits.decide("lines", lambda: _side_by_side(rows, printer.limits))
+    threads = rows // side
+    block = printer.block(threads)
+    grid = grid_of(math.ceil(threads / block))
     sources = n.srcs[1].shape[axis]
     e = emitter(printer, n)
-    printer.thread_index(e, grid, rows, block)
+    printer.thread_index(e, grid, threads, block)
+    lines = [f"g{i}" for i in range(side)] if side > 1 else ["g"]
+    for i, line in enumerate(lines if side > 1 else ()):
+        e.line(e.d.let(line, U32, f"g * {side}u + {i}u"))
+        e.scope.variables.add(line)
     several = sources > TURNS
     bounds = (f"{Word(0)}", f"{Word(1)}") if several else ("0u", f"{Size(sources)}")
     e.open(e.d.loop("s", *bounds, "1u"), "s")
-    _place(e, n, adds)
+    for line in lines:
+        _place(e, n, adds, line)
     e.close(None if several else printer.loop("s", "0u", sources))
     k = printer.finish(e, grid, block)
     if not several:
