@@ -220,3 +220,34 @@ class Outersin(Kernel):
 class Transposed(Kernel):
     def function(self, x):
         return x + x.mT
+
+
+@workload
+class Sorted(Kernel):
+    def function(self, x):
+        return x.sort(0)[0]
+
+
+@workload
+class Sortedrows(Kernel):
+    def function(self, x):
+        return x.sort(1)[0]
+
+
+@workload
+class Running(Kernel):
+    def function(self, x):
+        return x.cumsum(0)
+
+
+@workload
+class Runningrows(Kernel):
+    def function(self, x):
+        return x.cumsum(1)
+
+
+@workload
+class Pooled(Kernel):
+    def function(self, x):
+        pool = workloads.F.max_pool2d
+        return workloads.func.grad(lambda x: (pool(x, 3, 2) ** 2).sum())(x)

@@ -129,6 +129,13 @@ export function cases(jax, { A, tens, scalar, train, both, momentum, zerosLike, 
     argmax: kernel("argmax", (x) => np.argmax(x, 0)),
     variance: kernel("variance", (x) => np.var_(x.ref, 0).add(np.mean(x, 0))),
     outersin: kernel("outersin", (a, b) => np.sin(a.reshape([2048, 1]).add(b))),
+    sorted: kernel("sorted", (x) => np.sort(x, 0)),
+    sortedrows: kernel("sortedrows", (x) => np.sort(x, 1)),
+    running: kernel("running", (x) => np.cumsum(x, 0)),
+    runningrows: kernel("runningrows", (x) => np.cumsum(x, 1)),
+    pooled: kernel("pooled", (x) =>
+      grad((x) => np.square(lax.reduceWindow(x, (w) => np.max(w), [3, 3], [2, 2])).sum())(x),
+    ),
     transposed: kernel("transposed", (x) => x.ref.add(np.transpose(x))),
     embedding: both((wrap) => {
       const d = inputsOf("embedding");
