@@ -7,8 +7,8 @@ fn hypot_f32(x: f32, y: f32) -> f32 {
   let large = max(abs(x), abs(y));
   let r = min(abs(x), abs(y)) / large;
   let y0 = select(large * sqrt(fma(r, r, 1.0)), 0.0, large == 0.0);
-  let known = select(y0, nan(), is_nan(x) || is_nan(y));
-  return select(known, inf(), is_inf(x) || is_inf(y));
+  let known = select(y0, nan(), is_nan(x) | is_nan(y));
+  return select(known, inf(), is_inf(x) | is_inf(y));
 }
 
 //! abs_c64: the absolute value of a complex number.
@@ -40,7 +40,7 @@ fn mul_c64(x: vec2f, y: vec2f) -> vec2f {
 //! @error exact
 //! @internal
 fn over_zero(x: f32) -> f32 {
-  return select(copysign_f32(inf(), x), nan(), x == 0.0 || is_nan(x));
+  return select(copysign_f32(inf(), x), nan(), (x == 0.0) | is_nan(x));
 }
 
 //! div_c64: the quotient of complex numbers, after Smith 1962: it overflows only where the result does.
@@ -55,7 +55,7 @@ fn div_c64(x: vec2f, y: vec2f) -> vec2f {
   let r = small / large;
   let scale = large + small * r;
   let turned = select(vec2f(x.x * r + x.y, x.y * r - x.x), vec2f(x.x + x.y * r, x.y - x.x * r), flat);
-  return select(turned / scale, vec2f(over_zero(x.x), over_zero(x.y)), y.x == 0.0 && y.y == 0.0);
+  return select(turned / scale, vec2f(over_zero(x.x), over_zero(x.y)), (y.x == 0.0) & (y.y == 0.0));
 }
 
 //! reciprocal_c64: 1 / z.
@@ -81,7 +81,7 @@ fn sqrt_c64(z: vec2f) -> vec2f {
   let left = sign_bit(z.x);
   let w = back * vec2f(select(t, other, left), copysign_f32(select(other, t, left), z.y));
   let none = select(w, vec2f(0.0, z.y), m == 0.0);
-  let lost = select(none, vec2f(nan(), nan()), is_nan(z.x) || is_nan(z.y));
+  let lost = select(none, vec2f(nan(), nan()), is_nan(z.x) | is_nan(z.y));
   let side = select(0.0, z.y, is_nan(z.y));
   let ends = select(vec2f(z.x, copysign_f32(side, z.y)), vec2f(side, copysign_f32(inf(), z.y)), left);
   let wide = select(lost, ends, is_inf(z.x));
@@ -120,7 +120,7 @@ fn exp_c64(z: vec2f) -> vec2f {
   let far = z.x > 80.0;
   let e = exp_f32(select(z.x, z.x - 40.0, far));
   let y = turned_f32(e, z.y) * select(1.0, 2.3538526683702e17, far);
-  return select(y, at_infinity(z.x), is_inf(z.x) && !is_finite(z.y));
+  return select(y, at_infinity(z.x), is_inf(z.x) & !is_finite(z.y));
 }
 
 //! exp2_c64: 2^z.
@@ -129,7 +129,7 @@ fn exp_c64(z: vec2f) -> vec2f {
 //! @reference np.exp2(z)
 fn exp2_c64(z: vec2f) -> vec2f {
   let y = turned_f32(exp2_f32(z.x), z.y * 0.6931471805599453);
-  return select(y, at_infinity(z.x), is_inf(z.x) && !is_finite(z.y));
+  return select(y, at_infinity(z.x), is_inf(z.x) & !is_finite(z.y));
 }
 
 //! expm1_c64: e^z - 1, accurate near 0.
@@ -140,7 +140,7 @@ fn expm1_c64(z: vec2f) -> vec2f {
   let half = sin_f32(0.5 * z.y);
   let near = expm1_f32(z.x) * cos_f32(z.y) - 2.0 * half * half;
   let whole = exp_c64(z);
-  let far = abs(z.x) > 1.0 || is_nan(z.x) || !is_finite(z.y);
+  let far = (abs(z.x) > 1.0) | is_nan(z.x) | !is_finite(z.y);
   return vec2f(select(near, whole.x - 1.0, far), whole.y);
 }
 
@@ -152,8 +152,8 @@ fn log_c64(z: vec2f) -> vec2f {
   let large = max(abs(z.x), abs(z.y));
   let r = min(abs(z.x), abs(z.y)) / large;
   let whole = log_f32(large) + 0.5 * log1p_f32(select(r * r, 0.0, large == 0.0));
-  let known = select(whole, nan(), is_nan(z.x) || is_nan(z.y));
-  return vec2f(select(known, inf(), is_inf(z.x) || is_inf(z.y)), atan2_f32(z.y, z.x));
+  let known = select(whole, nan(), is_nan(z.x) | is_nan(z.y));
+  return vec2f(select(known, inf(), is_inf(z.x) | is_inf(z.y)), atan2_f32(z.y, z.x));
 }
 
 //! log2_c64: the logarithm to base 2.
@@ -177,7 +177,7 @@ fn log10_c64(z: vec2f) -> vec2f {
 //! @error 8 ulp
 //! @reference complex_log1p(z)
 fn log1p_c64(z: vec2f) -> vec2f {
-  let near = abs(z.x) < 0.4 && abs(z.y) < 0.4;
+  let near = (abs(z.x) < 0.4) & (abs(z.y) < 0.4);
   let s = select(vec2f(0.0, 0.0), z, near);
   let w = log_c64(vec2f(1.0 + z.x, z.y));
   return vec2f(select(w.x, 0.5 * log1p_f32(fma(s.x, 2.0 + s.x, s.y * s.y)), near), w.y);
@@ -192,12 +192,12 @@ fn log1p_c64(z: vec2f) -> vec2f {
 fn logaddexp_c64(x: vec2f, y: vec2f) -> vec2f {
   let low = select(y, x, x.x < y.x);
   let high = select(x, y, x.x < y.x);
-  let ends = is_inf(low.x) && is_inf(high.x) && sign_bit(low.x) == sign_bit(high.x);
-  let none = is_inf(low.x) && sign_bit(low.x);
+  let ends = is_inf(low.x) & is_inf(high.x) & (sign_bit(low.x) == sign_bit(high.x));
+  let none = is_inf(low.x) & sign_bit(low.x);
   let part = select(exp_c64(low - high), vec2f(0.0, 0.0), none);
   let end = select(log_c64(exp_c64(low) + exp_c64(high)), low, none);
   let found = select(high + log1p_c64(part), end, ends);
-  let lost = is_nan(x.x) || is_nan(x.y) || is_nan(y.x) || is_nan(y.y);
+  let lost = is_nan(x.x) | is_nan(x.y) | is_nan(y.x) | is_nan(y.y);
   return select(found, vec2f(nan(), nan()), lost);
 }
 
@@ -207,10 +207,10 @@ fn logaddexp_c64(x: vec2f, y: vec2f) -> vec2f {
 //! @error 60 ulp
 //! @reference np.power(x, y)
 fn pow_c64(x: vec2f, y: vec2f) -> vec2f {
-  let power = select(exp_c64(mul_c64(y, log_c64(x))), mul_c64(x, x), y.x == 2.0 && y.y == 0.0);
+  let power = select(exp_c64(mul_c64(y, log_c64(x))), mul_c64(x, x), (y.x == 2.0) & (y.y == 0.0));
   let of_zero = select(vec2f(nan(), nan()), vec2f(0.0, 0.0), y.x > 0.0);
-  let known = select(power, of_zero, x.x == 0.0 && x.y == 0.0);
-  return select(known, vec2f(1.0, 0.0), y.x == 0.0 && y.y == 0.0);
+  let known = select(power, of_zero, (x.x == 0.0) & (x.y == 0.0));
+  return select(known, vec2f(1.0, 0.0), (y.x == 0.0) & (y.y == 0.0));
 }
 
 //! sigmoid_c64: 1 / (1 + e^-z), without overflow of e^-z.
@@ -233,7 +233,7 @@ fn sinh_c64(z: vec2f) -> vec2f {
   let back = select(1.0, 2.3538526683702e17, far);
   let im = cosh_f32(x) * sin_f32(z.y) * back;
   let re = sinh_f32(x) * cos_f32(z.y) * back;
-  let flat = (z.x == 0.0 || is_inf(z.x)) && !is_finite(z.y);
+  let flat = ((z.x == 0.0) | is_inf(z.x)) & !is_finite(z.y);
   return vec2f(select(re, z.x, flat), select(im, z.y, z.y == 0.0));
 }
 
@@ -247,9 +247,9 @@ fn cosh_c64(z: vec2f) -> vec2f {
   let back = select(1.0, 2.3538526683702e17, far);
   let re = cosh_f32(x) * cos_f32(z.y) * back;
   let im = sinh_f32(x) * sin_f32(z.y) * back;
-  let flat = z.y == 0.0 || (z.x == 0.0 && !is_finite(z.y));
+  let flat = (z.y == 0.0) | ((z.x == 0.0) & !is_finite(z.y));
   let zero = select(0.0, -0.0, sign_bit(z.x) != sign_bit(z.y));
-  let open = is_inf(z.x) && !is_finite(z.y);
+  let open = is_inf(z.x) & !is_finite(z.y);
   return vec2f(select(re, inf(), open), select(im, zero, flat));
 }
 
@@ -310,7 +310,7 @@ fn asin_c64(z: vec2f) -> vec2f {
   let b = sqrt_c64(vec2f(1.0 + z.x, z.y));
   let re = atan2_f32(z.x, a.x * b.x - a.y * b.y);
   let im = asinh_f32(a.x * b.y - a.y * b.x);
-  let open = is_inf(z.x) || is_inf(z.y);
+  let open = is_inf(z.x) | is_inf(z.y);
   return vec2f(select(re, atan2_f32(z.x, abs(z.y)), open), select(im, copysign_f32(inf(), z.y), open));
 }
 
@@ -323,7 +323,7 @@ fn acos_c64(z: vec2f) -> vec2f {
   let b = sqrt_c64(vec2f(1.0 + z.x, z.y));
   let re = 2.0 * atan2_f32(a.x, b.x);
   let im = asinh_f32(b.x * a.y - b.y * a.x);
-  let open = is_inf(z.x) || is_inf(z.y);
+  let open = is_inf(z.x) | is_inf(z.y);
   return vec2f(select(re, atan2_f32(abs(z.y), z.x), open), select(im, copysign_f32(inf(), -z.y), open));
 }
 
@@ -357,10 +357,10 @@ fn atanh_c64(z: vec2f) -> vec2f {
   let re = 0.25 * log1p_f32(4.0 * s.x / fma(d, d, s.y * s.y));
   let im = 0.5 * atan2_f32(2.0 * s.y, d * (1.0 + s.x) - s.y * s.y);
   // far away it is 1 / z beside a quarter turn
-  let w = select(reciprocal_c64(z), vec2f(copysign_f32(0.0, z.x), 0.0), is_inf(z.x) || is_inf(z.y));
+  let w = select(reciprocal_c64(z), vec2f(copysign_f32(0.0, z.x), 0.0), is_inf(z.x) | is_inf(z.y));
   let quarter = copysign_f32(1.5707963267948966, z.y);
   let known = select(quarter, nan(), is_nan(z.y));
-  return select(vec2f(w.x, known), vec2f(copysign_f32(re, z.x), select(im, z.y, z.y == 0.0 && a < 1.0)), near);
+  return select(vec2f(w.x, known), vec2f(copysign_f32(re, z.x), select(im, z.y, (z.y == 0.0) & (a < 1.0))), near);
 }
 
 //! atan_c64: the inverse tangent, -i atanh(i z).

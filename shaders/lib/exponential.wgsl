@@ -189,7 +189,7 @@ fn log10_f32(x: f32) -> f32 {
 //! @error 3 ulp
 //! @reference np.log1p(x)
 fn log1p_f32(x: f32) -> f32 {
-  let near = x > -0.2928 && x < 0.4142;
+  let near = (x > -0.2928) & (x < 0.4142);
   let u = 1.0 + x;
   let e = select(log_exponent(u), 0, near);
   let f = select(log_significand(u, e) - 1.0, x, near);

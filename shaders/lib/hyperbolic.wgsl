@@ -20,7 +20,7 @@ fn sinh_f32(x: f32) -> f32 {
   let t = expm1_f32(min(a, 80.0));
   let w = exp_f32(0.5 * a);
   let y = select(0.5 * (t + t / (t + 1.0)), (0.5 * w) * w, a > 40.0);
-  return select(copysign_f32(y, x), x, is_nan(x) || x == 0.0);
+  return select(copysign_f32(y, x), x, is_nan(x) | (x == 0.0));
 }
 
 //! cosh_f32: without overflow before the result itself overflows.
@@ -41,7 +41,7 @@ fn asinh_f32(x: f32) -> f32 {
   let b = min(a, 4096.0);
   let near = log1p_f32(b + b * b / (1.0 + sqrt(fma(b, b, 1.0))));
   let y = select(near, log_f32(a) + 0.6931471805599453, a > 4096.0);
-  return select(copysign_f32(y, x), x, is_nan(x) || x == 0.0);
+  return select(copysign_f32(y, x), x, is_nan(x) | (x == 0.0));
 }
 
 //! acosh_f32: NaN below 1.
@@ -63,5 +63,5 @@ fn atanh_f32(x: f32) -> f32 {
   let a = abs(x);
   let y = 0.5 * log1p_f32(2.0 * a / max(1.0 - a, 1e-30));
   let edge = select(y, select(nan(), inf(), a == 1.0), a >= 1.0);
-  return select(copysign_f32(edge, x), x, is_nan(x) || x == 0.0);
+  return select(copysign_f32(edge, x), x, is_nan(x) | (x == 0.0));
 }

@@ -14,7 +14,7 @@ fn f16_bits_from_f32(x: f32) -> u32 {
   let kept = significand >> shift;
   let lost = significand & ((1u << shift) - 1u);
   let half = (1u << shift) >> 1u;
-  let up = lost > half || (lost == half && (kept & 1u) == 1u);
+  let up = (lost > half) | ((lost == half) & ((kept & 1u) == 1u));
   let subnormal = select(kept, kept + 1u, up);
   var result = select(normal, subnormal, magnitude < 0x38800000u);
   result = select(result, 0x7c00u, magnitude >= 0x47800000u);

@@ -84,5 +84,5 @@ fn chebyshev_f32(x: f32, first: f32, n: f32) -> f32 {
 //! @internal
 fn of_degree(q: f32, n: f32) -> f32 {
   let low = select(select(q, 1.0, n < 1.0), 0.0, n <= -1.0);
-  return select(low, nan(), is_nan(n) || n >= 65536.0);
+  return select(low, nan(), is_nan(n) | (n >= 65536.0));
 }

@@ -56,17 +56,17 @@ fn pow_f32(x: f32, y: f32) -> f32 {
   let r = clamp((high - f32(n)) + low, -1.0, 1.0);
   var result = exp2_rounded(1.0 + expm1_reduced(r * 0.6931471805599453), t);
 
-  let y_is_integer = trunc(y) == y && !is_inf(y);
-  let y_is_odd = y_is_integer && trunc(0.5 * y) != 0.5 * y;
+  let y_is_integer = (trunc(y) == y) & !is_inf(y);
+  let y_is_odd = y_is_integer & (trunc(0.5 * y) != 0.5 * y);
   let one = bitcast<u32>(a) == 0x3f800000u;
   let grows = (a > 1.0) == (y > 0.0);
-  let extreme = is_inf(y) || is_inf(x) || a == 0.0;
+  let extreme = is_inf(y) | is_inf(x) | (a == 0.0);
   result = select(result, select(0.0, inf(), grows), extreme);
   result = select(result, 1.0, one);
-  result = select(result, -result, sign_bit(x) && y_is_odd);
-  result = select(result, nan(), x < 0.0 && !y_is_integer && !is_inf(x) && !is_inf(y));
-  result = select(result, nan(), is_nan(x) || is_nan(y));
-  return select(result, 1.0, (y == 0.0 && !is_nan(y)) || bitcast<u32>(x) == 0x3f800000u);
+  result = select(result, -result, sign_bit(x) & y_is_odd);
+  result = select(result, nan(), (x < 0.0) & !y_is_integer & !is_inf(x) & !is_inf(y));
+  result = select(result, nan(), is_nan(x) | is_nan(y));
+  return select(result, 1.0, ((y == 0.0) & !is_nan(y)) | (bitcast<u32>(x) == 0x3f800000u));
 }
 
 //! pow_i32: x^y modulo 2^32; 0, or 1 or -1 where that is exact, for negative y.
@@ -79,8 +79,8 @@ fn pow_i32(x: i32, y: i32) -> i32 {
   var exponent = u32(y);
   if (y < 0) {
     exponent &= 1u;
-    base = select(0, x, x == 1 || x == -1);
-    exponent |= select(0u, 2u, base == 0 || x == -1);
+    base = select(0, x, (x == 1) | (x == -1));
+    exponent |= select(0u, 2u, (base == 0) | (x == -1));
   }
   var result = 1;
   while (exponent != 0u) {

@@ -39,7 +39,7 @@ fn fmod_f32(x: f32, y: f32) -> f32 {
   let sign = bitcast<u32>(x) & 0x80000000u;
   let smaller = a < b;
   let result = bitcast<f32>(select(bits, a, smaller) | sign);
-  let invalid = b == 0u || a >= 0x7f800000u || b > 0x7f800000u;
+  let invalid = (b == 0u) | (a >= 0x7f800000u) | (b > 0x7f800000u);
   return select(result, nan(), invalid);
 }
 
@@ -50,7 +50,7 @@ fn fmod_f32(x: f32, y: f32) -> f32 {
 //! @reference remainder(x, y)
 fn remainder_f32(x: f32, y: f32) -> f32 {
   let r = fmod_f32(x, y);
-  let apart = r != 0.0 && sign_bit(r) != sign_bit(y) && !is_nan(r);
+  let apart = (r != 0.0) & (sign_bit(r) != sign_bit(y)) & !is_nan(r);
   return select(r, r + y, apart);
 }
 
@@ -61,13 +61,13 @@ fn remainder_f32(x: f32, y: f32) -> f32 {
 //! @reference np.floor_divide(x, y)
 fn floor_divide_f32(x: f32, y: f32) -> f32 {
   let r = fmod_f32(x, y);
-  let below = r != 0.0 && sign_bit(r) != sign_bit(y);
+  let below = (r != 0.0) & (sign_bit(r) != sign_bit(y));
   let quotient = (x - r) / y - select(0.0, 1.0, below);
   let whole = floor(quotient);
   let nearest = select(whole, whole + 1.0, quotient - whole > 0.5);
   let result = select(nearest, copysign_f32(0.0, x) * sign(y), quotient == 0.0);
   let finite = select(result, nan(), is_inf(x));
-  return select(select(finite, x / y, y == 0.0), nan(), is_nan(x) || is_nan(y));
+  return select(select(finite, x / y, y == 0.0), nan(), is_nan(x) | is_nan(y));
 }
 
 //! floor_divide_i32: floor(x / y), Python's //; 0 if y is 0, as NumPy.
@@ -78,7 +78,7 @@ fn floor_divide_f32(x: f32, y: f32) -> f32 {
 fn floor_divide_i32(x: i32, y: i32) -> i32 {
   let quotient = x / y;
   let rest = x - quotient * y;
-  let below = rest != 0 && ((rest ^ y) < 0);
+  let below = (rest != 0) & ((rest ^ y) < 0);
   return select(quotient - select(0, 1, below), 0, y == 0);
 }
 
@@ -89,7 +89,7 @@ fn floor_divide_i32(x: i32, y: i32) -> i32 {
 //! @reference np.remainder(x.astype(np.int32), y.astype(np.int32))
 fn remainder_i32(x: i32, y: i32) -> i32 {
   let rest = x % y;
-  let below = rest != 0 && ((rest ^ y) < 0);
+  let below = (rest != 0) & ((rest ^ y) < 0);
   return select(select(rest, rest + y, below), 0, y == 0);
 }
 
@@ -142,7 +142,7 @@ fn remainder_u32(x: u32, y: u32) -> u32 {
 //! @reference np.where(np.abs(x) < 2.0**31, np.trunc(x), -(2.0**31)).astype(np.int32)
 fn i32_from_f32(x: f32) -> i32 {
   let inside = i32(clamp(x, -2147483648.0, 2147483520.0));
-  return select(-2147483647 - 1, inside, !is_nan(x) && x < 2147483648.0);
+  return select(-2147483647 - 1, inside, !is_nan(x) & (x < 2147483648.0));
 }
 
 //! u32_from_f32: truncation toward zero, modulo 2^32; 0 for NaN and the infinities.
@@ -163,7 +163,7 @@ fn u32_from_f32(x: f32) -> u32 {
 //! @error exact
 //! @reference np.fmod(x.astype(np.int32), y.astype(np.int32))
 fn fmod_i32(x: i32, y: i32) -> i32 {
-  return select(x % y, 0, y == 0 || y == -1);
+  return select(x % y, 0, (y == 0) | (y == -1));
 }
 
 //! fmod_u32: the remainder of x / y; 0 if y is 0.

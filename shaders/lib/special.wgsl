@@ -44,7 +44,7 @@ fn erf_f32(x: f32) -> f32 {
   let a = abs(x);
   let near = fma(a, erf_series(min(a * a, 1.0)), a);
   let y = select(near, 1.0 - erfc_tail(max(a, 0.45)), a > 0.95);
-  return select(copysign_f32(y, x), x, is_nan(x) || x == 0.0);
+  return select(copysign_f32(y, x), x, is_nan(x) | (x == 0.0));
 }
 
 //! erfc_f32: 1 - erf(x), relatively accurate for large x.
@@ -148,10 +148,10 @@ fn lgamma_f32(x: f32) -> f32 {
   // Reflection: gamma(x) gamma(-x) = -pi / (x sin(pi x)).
   let s = abs(sin_pi(x)) * a;
   let reflected = 1.1447298858494002 - log_f32(s) - positive;
-  let whole = x <= 0.0 && (floor(x) == x || a >= 8388608.0);
+  let whole = (x <= 0.0) & ((floor(x) == x) | (a >= 8388608.0));
   // Near 0 the reflection would underflow, and ln(|gamma(x)|) = -ln(|x|) on both sides.
   let y = select(positive, reflected, x < -1e-10);
-  return select(select(y, inf(), whole || is_inf(x)), x, is_nan(x));
+  return select(select(y, inf(), whole | is_inf(x)), x, is_nan(x));
 }
 
 //! digamma_f32: the derivative of ln(gamma(x)); NaN at -1, -2, ...
@@ -174,9 +174,9 @@ fn digamma_f32(x: f32) -> f32 {
   let series = z * fma(z, fma(z, -0.003968253968253968, 0.008333333333333333), -0.08333333333333333);
   let positive = log_f32(v) - 0.5 * u + series - sum;
   let y = select(positive, positive - 3.141592653589793 * sin_pi(x + 0.5) / sin_pi(x), negative);
-  let whole = negative && (floor(x) == x || is_inf(x));
+  let whole = negative & ((floor(x) == x) | is_inf(x));
   let edge = select(select(y, nan(), whole), -copysign_f32(inf(), x), x == 0.0);
-  return select(edge, x, is_nan(x) || bitcast<u32>(x) == 0x7f800000u);
+  return select(edge, x, is_nan(x) | (bitcast<u32>(x) == 0x7f800000u));
 }
 
 //! trigamma_f32: the second derivative of ln(gamma(x)); infinite at 0, -1, -2, ...
@@ -198,8 +198,8 @@ fn trigamma_f32(x: f32) -> f32 {
   let series = z * fma(z, fma(z, 0.023809523809523808, -0.03333333333333333), 0.16666666666666666);
   let positive = sum + u + 0.5 * z + u * series;
   let w = 3.141592653589793 / sin_pi(x);
-  let whole = x <= 0.0 && floor(x) == x;
+  let whole = (x <= 0.0) & (floor(x) == x);
   let y = select(select(positive, w * w - positive, negative), inf(), whole);
   // there is no limit at -inf, whose bits these are
-  return select(y, nan(), is_nan(x) || bitcast<u32>(x) == 0xff800000u);
+  return select(y, nan(), is_nan(x) | (bitcast<u32>(x) == 0xff800000u));
 }

@@ -223,7 +223,7 @@ fn atan_f32(x: f32) -> f32 {
   let r = atan_unit(select(1.0 / max(a, 1.0), a, inside));
   let y = select(1.5707963267948966 - r, r, inside);
   let whole = select(y, 1.5707963267948966, is_inf(x));
-  return select(copysign_f32(whole, x), x, is_nan(x) || x == 0.0);
+  return select(copysign_f32(whole, x), x, is_nan(x) | (x == 0.0));
 }
 
 //! atan2_f32: the angle of the point (x, y), with C's values at signed zeros and infinities.
@@ -239,12 +239,12 @@ fn atan2_f32(y: f32, x: f32) -> f32 {
   // Halving keeps the quotient of the largest floats normal on devices that flush reciprocals.
   let scale = select(1.0, 0.25, large > 1e37);
   var t = (small * scale) / (large * scale);
-  t = select(t, 0.0, large == 0.0 || is_inf(large));
+  t = select(t, 0.0, (large == 0.0) | is_inf(large));
   t = select(t, 1.0, is_inf(small));
   let r = atan_unit(t);
   let steep = select(r, 1.5707963267948966 - r, b > a);
   let turned = select(steep, 3.141592653589793 - steep, sign_bit(x));
-  return select(copysign_f32(turned, y), nan(), is_nan(x) || is_nan(y));
+  return select(copysign_f32(turned, y), nan(), is_nan(x) | is_nan(y));
 }
 
 //! asin_series: asin(s) / s - 1 from z = s * s, for |s| <= 1/2.

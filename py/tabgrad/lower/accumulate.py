@@ -56,7 +56,7 @@ class Accumulator:
     def _better(self, value: str) -> str:
         if self.dtype is dt.bool_:
             yes, no = (value, self.value) if self.h.op.kind == "argmax" else (self.value, value)
-            return f"{yes} && !{no}"
+            return f"{yes} & !{no}"
         return f"{value} {'>' if self.h.op.kind == 'argmax' else '<'} {self.value}"
 
     def settle(self, e: Emitter) -> None:

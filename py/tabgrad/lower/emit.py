@@ -467,7 +467,7 @@ class Emitter:
         if kind == "prod":
             return [f"{acc} = {self.d.times(acc, value, self.d.compute_type(dtype))};"]
         if kind in ("any", "all") or dtype is dt.bool_:
-            sign = "||" if kind in ("any", "max") else "&&"
+            sign = "|" if kind in ("any", "max") else "&"
             return [f"{acc} = {acc} {sign} {value};"]
         return [f"{acc} = {kind}{tail}({acc}, {value});"]
 

@@ -83,5 +83,25 @@ class Neighbours:
             return f"{quotient} + {self.d.choose(past, '1u', '0u')}"
         return f"{left} - {self.d.choose(past, f'{Size(by)}', '0u')}"
 
+    def carried(self, start: str) -> tuple[list[str], list[str]]:
+        """Take the divisions out of a loop that goes from `start` on by as many numbers as there are turns.
+
+        Return the statements before the loop, and those at the end of its body.
+        """
+        outside, after = [], []
+        for by, (quotient, rest) in self.divided.items():
+            del self.before[:2]
+            outside += [
+                self.d.var(quotient, U32, f"{start} / {Size(by)}"),
+                self.d.var(rest, U32, f"{start} - {quotient} * {Size(by)}"),
+            ]
+            past = f"{rest} >= {Size(by)}"
+            after += [
+                f"{rest} = {rest} + {self.count}u;",
+                f"{quotient} = {quotient} + {self.d.choose(past, '1u', '0u')};",
+                f"{rest} = {rest} - {self.d.choose(past, f'{Size(by)}', '0u')};",
+            ]
+        return outside, after
+
 
 __all__ = ["Neighbours"]

@@ -183,10 +183,11 @@ class TiledProduct:
             read = self.d.load(name, at, n.spec.dtype)
         if tests:
             # If a test fails, the index is arbitrary; a load from outside of a buffer is harmless.
+            # not `&&`: each would be a branch
             inside = (
-                f"({other} + step).{'yzw'[i]} < {Size(size)}" for i, (_, size) in enumerate(tests)
+                f"(({other} + step).{'yzw'[i]} < {Size(size)})" for i, (_, size) in enumerate(tests)
             )
-            read = f"select(elem(), {read}, {' && '.join(inside)})"
+            read = f"select(elem(), {read}, {' & '.join(inside)})"
         order = (
             f"{other}: {kind}, step: {kind}" if side == "lhs" else f"step: {kind}, {other}: {kind}"
         )

@@ -32,8 +32,8 @@ MANY = 512
 """The least rows of which threads have several."""
 JAMMED = 120
 """The most lines that are written for several rows."""
-NEAR = 4
-"""The most copies of a short way."""
+NEAR = (8, 4)
+"""The most copies of a short way: the first for which there are workgroups enough."""
 RARE = re.compile(r"\b(sin|cos|tan)_f32\((\w+)\)")
 CALLS = re.compile(r"\w_[fc](?:32|64|128)\(")
 
@@ -138,12 +138,15 @@ class Share:
     def choose(self, lines: Sequence[str], near: Sequence[str] | None) -> tuple[int, int, int]:
         """Choose the copies, the threads of a workgroup, and the turns of the short way: many of each only
         where many workgroups are left."""
-        turns = REPEATS if near is not None else 1
-        n = copies(self.limits, lines) if near is None else min(copies(self.limits, near), NEAR)
-        while turns > 1 and self.count < GROUPS * BLOCK * n * turns:
-            turns //= 2
-        if near is not None and turns < REPEATS // 2:
-            turns, n = 1, copies(self.limits, lines)
+        turns, n = 1, copies(self.limits, lines)
+        for most in NEAR if near is not None else ():
+            few = min(copies(self.limits, near or lines), most)
+            often = REPEATS
+            while often > 1 and self.count < GROUPS * BLOCK * few * often:
+                often //= 2
+            if often >= REPEATS // 2:
+                turns, n = often, few
+                break
         while n > 1 and self.count < GROUPS * BLOCK * n:
             n //= 2
         wide = min(SPAN // n, 256, self.limits.threads)
@@ -169,31 +172,33 @@ class Share:
         if self.turns > 1 and near is not None:
             return [*out, *self._again(near, lines)]
         common, turns = self._turns(lines)
-        out += common
+        out += common.before if common else []
         for k, turn in enumerate(turns):
             part = self._guarded(turn) if k else turn
             out += block(d, "g", f"g_first + {k}u" if k else "g_first", part)
         return out
 
-    def _turns(self, lines: Sequence[str]) -> tuple[list[str], list[Sequence[str]]]:
+    def _turns(self, lines: Sequence[str]) -> tuple[Neighbours | None, list[Sequence[str]]]:
         """Write what the elements that lie side by side have in common, and the lines of each."""
         turns = [lines] * self.copies
         if self.limits.dynamic is not None:
-            return [], turns
+            return None, turns
         common = Neighbours(self.d, "g", "g_first", turns)
-        return common.before, [*common.turns]
+        return common, [*common.turns]
 
     def _again(self, near: Sequence[str], lines: Sequence[str]) -> list[str]:
         d, n = self.d, self.copies
         stop = f"g_start + {n * self.turns}u"
-        out = [d.var("far", BOOL, "false"), d.loop("g_first", "g_start", stop, f"{n}u")]
         common, parts = self._turns(near)
-        out += _inside(common)
+        outside, after = common.carried("g_start") if common else ([], [])
+        out = [d.var("far", BOOL, "false"), *outside]
+        out.append(d.loop("g_first", "g_start", stop, f"{n}u"))
+        out += _inside(common.before if common else [])
         for k, part in enumerate(parts):
             at = f"g_first + {k}u" if k else "g_first"
             out += _inside(block(d, "g", at, self._guarded(part)))
         whole = [d.loop("g", "g_start", stop, "1u"), *_inside(self._guarded(lines)), "}"]
-        return [*out, "}", "if (far) {", *_inside(whole), "}"]
+        return [*out, *_inside(after), "}", "if (far) {", *_inside(whole), "}"]
 
     def _guarded(self, lines: Sequence[str]) -> Sequence[str]:
         """Write `lines` for elements that there are, where not all threads have equally many."""

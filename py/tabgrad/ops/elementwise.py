@@ -96,7 +96,7 @@ def conj(x: Operand) -> Array:
         "int": "({x} + {y})",
         "float": "({x} + {y})",
         "complex": "({x} + {y})",
-        "bool": "({x} || {y})",
+        "bool": "({x} | {y})",
     },
     along=(lambda t, _x, _y, _z: t, lambda t, _x, _y, _z: t),
     integers="same",
@@ -133,7 +133,7 @@ def neg(x: Operand) -> Array:
         "int": "({x} * {y})",
         "float": "({x} * {y})",
         "complex": "mul_{f}({x}, {y})",
-        "bool": "({x} && {y})",
+        "bool": "({x} & {y})",
     },
     along=(lambda t, _x, y, _z: mul.bind(t, y), lambda t, x, _y, _z: mul.bind(t, x)),
     integers="same",
@@ -324,7 +324,7 @@ def _winner(t: Tensor, loses: Tensor, ties: Tensor) -> Tensor:
 
 
 @elementwise(
-    code={"float": "max_{f}({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
+    code={"float": "max_{f}({x}, {y})", "int": "max({x}, {y})", "bool": "({x} | {y})"},
     along=(
         lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),
         lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
@@ -338,7 +338,7 @@ def maximum(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "min_{f}({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
+    code={"float": "min_{f}({x}, {y})", "int": "min({x}, {y})", "bool": "({x} & {y})"},
     along=(
         lambda t, x, y, _z: _winner(t, gt(x, y), eq(x, y)),
         lambda t, x, y, _z: _winner(t, lt(x, y), eq(x, y)),

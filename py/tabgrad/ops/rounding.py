@@ -72,7 +72,7 @@ def trunc_divide(x: Operand, y: Operand) -> Array:
 # -- comparisons -----------------------------------------------------------------------------------
 
 
-SAME = "({x}.x == {y}.x && {x}.y == {y}.y)"
+SAME = "(({x}.x == {y}.x) & ({x}.y == {y}.y))"
 """Whether complex numbers are equal, in both languages."""
 
 
@@ -101,7 +101,7 @@ def ne(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "({x} < {y})", "cuda": "({x} < {y})", "bool": "(!{x} && {y})"},
+    code={"wgsl": "({x} < {y})", "cuda": "({x} < {y})", "bool": "(!{x} & {y})"},
     derivative=None,
     result="bool",
     integers="same",
@@ -113,7 +113,7 @@ def lt(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "({x} <= {y})", "cuda": "({x} <= {y})", "bool": "(!{x} || {y})"},
+    code={"wgsl": "({x} <= {y})", "cuda": "({x} <= {y})", "bool": "(!{x} | {y})"},
     derivative=None,
     result="bool",
     integers="same",
@@ -125,7 +125,7 @@ def le(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "({x} > {y})", "cuda": "({x} > {y})", "bool": "({x} && !{y})"},
+    code={"wgsl": "({x} > {y})", "cuda": "({x} > {y})", "bool": "({x} & !{y})"},
     derivative=None,
     result="bool",
     integers="same",
@@ -137,7 +137,7 @@ def gt(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"wgsl": "({x} >= {y})", "cuda": "({x} >= {y})", "bool": "({x} || !{y})"},
+    code={"wgsl": "({x} >= {y})", "cuda": "({x} >= {y})", "bool": "({x} | !{y})"},
     derivative=None,
     result="bool",
     integers="same",
@@ -153,7 +153,7 @@ def ge(x: Operand, y: Operand) -> Array:
         "float": "is_nan({x})",
         "int": "false",
         "bool": "false",
-        "complex": "(is_nan({x}.x) || is_nan({x}.y))",
+        "complex": "(is_nan({x}.x) | is_nan({x}.y))",
     },
     derivative=None,
     result="bool",
@@ -177,7 +177,7 @@ def signbit(x: Operand) -> Array:
         "float": "is_inf({x})",
         "int": "false",
         "bool": "false",
-        "complex": "(is_inf({x}.x) || is_inf({x}.y))",
+        "complex": "(is_inf({x}.x) | is_inf({x}.y))",
     },
     derivative=None,
     result="bool",
@@ -193,7 +193,7 @@ def isinf(x: Operand) -> Array:
         "float": "is_finite({x})",
         "int": "true",
         "bool": "true",
-        "complex": "(is_finite({x}.x) && is_finite({x}.y))",
+        "complex": "(is_finite({x}.x) & is_finite({x}.y))",
     },
     derivative=None,
     result="bool",
@@ -228,7 +228,7 @@ def gcd(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"bool": "({x} && {y})", "int": "({x} & {y})"},
+    code={"bool": "({x} & {y})", "int": "({x} & {y})"},
     derivative=None,
     integers="same",
     kinds="biu",
@@ -239,7 +239,7 @@ def bitwise_and(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"bool": "({x} || {y})", "int": "({x} | {y})"},
+    code={"bool": "({x} | {y})", "int": "({x} | {y})"},
     derivative=None,
     integers="same",
     kinds="biu",

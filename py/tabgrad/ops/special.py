@@ -181,7 +181,7 @@ def _cotangent_derivative(n: int, c: Any) -> Any:
 
 @elementwise(
     code={
-        "wgsl": "select({x} * log_{f}({y}), 0.0, {x} == 0.0 && !is_nan({y}))",
+        "wgsl": "select({x} * log_{f}({y}), 0.0, ({x} == 0.0) & !is_nan({y}))",
         "cuda": "({x} == 0 && !is_nan({y}) ? 0 : {x} * log_{f}({y}))",
     },
     derivative=(
@@ -198,7 +198,7 @@ def xlogy(x: Operand, y: Operand) -> Array:
 
 @elementwise(
     code={
-        "wgsl": "select({x} * log1p_{f}({y}), 0.0, {x} == 0.0 && !is_nan({y}))",
+        "wgsl": "select({x} * log1p_{f}({y}), 0.0, ({x} == 0.0) & !is_nan({y}))",
         "cuda": "({x} == 0 && !is_nan({y}) ? 0 : {x} * log1p_{f}({y}))",
     },
     derivative=(
@@ -226,7 +226,7 @@ def radius(x: Operand) -> Array:
 
 @elementwise(
     code={
-        "wgsl": "select(select(0.0, -inf(), {x} < 0.0), -{x} * log_{f}({x}), {x} > 0.0 || is_nan({x}))",
+        "wgsl": "select(select(0.0, -inf(), {x} < 0.0), -{x} * log_{f}({x}), ({x} > 0.0) | is_nan({x}))",
         "cuda": "({x} > 0 || is_nan({x}) ? -{x} * log_{f}({x}) : ({x} < 0 ? -inf() : 0))",
     },
     derivative=lambda x, _y: neg(add(log(x), 1)),
@@ -395,7 +395,7 @@ relu.kinked = True
 
 
 @elementwise(
-    code={"float": "max_{f}({x}, {y})", "int": "max({x}, {y})", "bool": "({x} || {y})"},
+    code={"float": "max_{f}({x}, {y})", "int": "max({x}, {y})", "bool": "({x} | {y})"},
     along=(lambda t, x, y, _z: where(ge(x, y), t, 0), lambda t, x, y, _z: where(lt(x, y), t, 0)),
     integers="same",
     kinds="biuf",
@@ -406,7 +406,7 @@ def at_least(x: Operand, y: Operand) -> Array:
 
 
 @elementwise(
-    code={"float": "min_{f}({x}, {y})", "int": "min({x}, {y})", "bool": "({x} && {y})"},
+    code={"float": "min_{f}({x}, {y})", "int": "min({x}, {y})", "bool": "({x} & {y})"},
     along=(lambda t, x, y, _z: where(le(x, y), t, 0), lambda t, x, y, _z: where(gt(x, y), t, 0)),
     integers="same",
     kinds="biuf",
