@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,10 @@ def test_tiles_of_workgroup_memory(device: str, dtype: str) -> None:
     if dtype == "float16" and not tg.device(device).backend.has_float16:  # type: ignore[attr-defined]
         pytest.skip("the adapter has no float16")
     tiles = [*TILES, *(twice(t) for t in TILES if twice(t).nbytes <= 16384)]
+    if dtype == "float16":
+        tiles = [*tiles[::6], *(replace(t, half=True) for t in tiles[1::5])]
     kind = getattr(tg, dtype)
-    for i, tile in enumerate(tiles if dtype == "float32" else tiles[::6]):
+    for i, tile in enumerate(tiles):
         with forced(device, Forced(tile=tile)):
             made = []
             for j, sizes in enumerate(SIZES):
@@ -357,6 +360,53 @@ def test_tiles_fit_the_shape() -> None:
         assert len(rest) < 8
         assert all(t.nbytes <= 16384 and t.threads <= 256 for t in (best, *rest))
     assert all(t.pairs for t in candidates(1, 100, 100, True))
+
+
+def test_operands_in_float16_have_tiles_in_float16_too() -> None:
+    """Their products are added up in float32 all the same."""
+    where = recorder.device(features=("shader-f16",))
+    backend: Any = where.backend  # type: ignore[attr-defined]
+    backend.limits.software = False
+    x = tg.rand(64, 64, device=where)
+    half = x.half()
+    backend.compute_all([x.value.id, half.value.id])  # type: ignore[attr-defined]
+    tg.backends.webgpu.benchmark = True
+    try:
+        for y, dtype in ((x, "float32"), (half, "float16")):
+            question = f"product {dtype} 1 64 64 64 ia"
+            backend.known = Choices({question: "32x32x16 4x4 half"})
+            plan = tg.compiler.explain(y @ y)
+            taken = plan.choices[question] == "32x32x16 4x4 half (measured)"
+            assert taken == (dtype == "float16")
+            assert ("array<vec4<f16>, 128>" in plan.kernels[0].source) == taken
+            assert "alias elem = f32;" in plan.kernels[0].source
+    finally:
+        tg.backends.webgpu.benchmark = None
+
+
+LONG_ROWS: dict[str, Callable[[Any], Any]] = {
+    "rows": lambda x: x.sum(1),
+    "columns": lambda x: x.mT.amax(0),
+    "all": lambda x: (x > -9).all(),
+    "two axes": lambda x: x.reshape(3, 40, 150).sum((1, 2)),
+}
+
+
+@pytest.mark.one_host("wgpu")
+@pytest.mark.parametrize("software", [False, True])
+def test_parts_of_a_reduction(device: str, software: bool) -> None:
+    """One step, or two with any number of parts."""
+    x = np.random.default_rng(11).integers(-9, 10, (3, 6000)).astype(np.float32)
+    taken = set()
+    for number in range(5):
+        with forced(device, Forced(number), software) as backend:
+            on = tg.tensor(x, device=device)
+            for what, fn in LONG_ROWS.items():
+                got, want = fn(on).numpy(), fn(on.cpu()).numpy()
+                np.testing.assert_array_equal(got, want, err_msg=f"{number} {what}")
+            asked = [q for s in backend.plans.values() for q in s.plan.asked.items()]
+            taken |= {a.taken for q, a in asked if q.startswith("parts of a reduce_sum")}
+    assert taken == {"75", "1", "16", "30", "60"}
 
 
 def test_an_answer_is_taken_and_an_unknown_one_is_not() -> None:

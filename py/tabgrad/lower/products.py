@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tabgrad.core.dtype import float16
 from tabgrad.lower import library, tiles
 from tabgrad.lower.dialect import FOURS
 from tabgrad.lower.dims import FIXED, VARYING, Names, dims_block
@@ -129,10 +130,11 @@ class TiledProduct:
         )
         sizes = " ".join(str(size_class(n)) for n in dims)
         limits, pairs = self.printer.limits, self.h.spec.dtype.is_complex
+        half = all(s.spec.dtype is float16 for s in self.h.srcs)
         return limits.pick(
             f"product {self.h.spec.dtype.name} {sizes} {form}",
             self.h.origin,
-            lambda: tiles.variants(self.name, dims, limits.quads, HOT, pairs),
+            lambda: tiles.variants(self.name, dims, limits.quads, HOT, pairs, half),
             lambda: self.fixed(dims),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tabgrad.lower.dims import FIXED, NONE, VARYING, Names, defined
@@ -20,7 +20,8 @@ class SharedTile:
     """The unrolling of `matmul`: a workgroup computes `rows` x `columns` outputs, `depth` steps of k
     at a time through workgroup memory; each of its threads `height` x `width` of them. `pairs` says that the
     elements are complex: four of them are a matrix, a column of real and one of imaginary parts. With
-    `double` there are two buffers of steps."""
+    `double` there are two buffers of steps. Of `half` precision is what lies in workgroup memory: operands in
+    float16, whose products are added up in float32 all the same."""
 
     rows: int
     columns: int
@@ -29,6 +30,7 @@ class SharedTile:
     width: int
     pairs: bool = False
     double: bool = False
+    half: bool = False
 
     @property
     def threads(self) -> int:
@@ -38,11 +40,11 @@ class SharedTile:
     @property
     def nbytes(self) -> int:
         """The workgroup memory that it takes."""
-        return (self.rows + self.columns) * self.depth * 4 << self.pairs << self.double
+        return (self.rows + self.columns) * self.depth * 4 << self.pairs << self.double >> self.half
 
     def __str__(self) -> str:
         text = f"{self.rows}x{self.columns}x{self.depth} {self.height}x{self.width}"
-        return text + " double" * self.double
+        return text + " double" * self.double + " half" * self.half
 
 
 class Vectors(NamedTuple):
@@ -75,8 +77,10 @@ def shared_tile(batch: int, m: int, n: int, pairs: bool = False) -> SharedTile:
     return candidates(batch, m, n, pairs)[0]
 
 
-def candidates(batch: int, m: int, n: int, pairs: bool = False) -> list[SharedTile]:
-    """List the tiles that may suit a product, the least estimated time first."""
+def candidates(
+    batch: int, m: int, n: int, pairs: bool = False, half: bool = False
+) -> list[SharedTile]:
+    """List the tiles that may suit a product, the least estimated time first; of `half` precision some more."""
     tiles = TILES
     if pairs:
         tiles = tuple(SharedTile(*t, 16, 4, 4, True) for t in ((64, 64), (32, 32)))
@@ -84,12 +88,13 @@ def candidates(batch: int, m: int, n: int, pairs: bool = False) -> list[SharedTi
     low = estimate(first, batch, m, n)
     near = [first, *(t for t in rest if estimate(t, batch, m, n) <= 2 * low)]
     more = [twice(t) for t in near[:2] if twice(t).nbytes <= MEMORY]
+    more += [replace(t, half=True) for t in (*near[:2], *more)] if half else []
     return [*near[: MOST - len(more)], *more]
 
 
 def twice(t: SharedTile) -> SharedTile:
     """Return the tile with two buffers of steps."""
-    return SharedTile(t.rows, t.columns, t.depth, t.height, t.width, t.pairs, True)
+    return replace(t, double=True)
 
 
 def estimate(t: SharedTile, batch: int, m: int, n: int) -> float:
@@ -114,6 +119,7 @@ def shared_body(
     For operands in `vectors` there is `load_lhs_four(row, step)`, or `load_rhs_four(step, column)`.
     """
     four = "mat2x4<f32>" if tile.pairs else "vec4<elem>"
+    stored = "vec4<f16>" if tile.half else four
     rows4, columns4 = tile.rows // 4, tile.columns // 4
     lines = [
         f"const TILE_ROWS = {tile.rows}u;",
@@ -123,8 +129,8 @@ def shared_body(
         defined(names.groups, f"({names.m} + TILE_ROWS - 1u) / TILE_ROWS * {names.across}"),
         "",
         "// Four neighbouring rows, or columns, of one step of k in each vector.",
-        f"var<workgroup> lhs_tile: array<{four}, {rows4 * tile.depth << tile.double}>;",
-        f"var<workgroup> rhs_tile: array<{four}, {columns4 * tile.depth << tile.double}>;",
+        f"var<workgroup> lhs_tile: array<{stored}, {rows4 * tile.depth << tile.double}>;",
+        f"var<workgroup> rhs_tile: array<{stored}, {columns4 * tile.depth << tile.double}>;",
         "",
         f"@compute @workgroup_size({tile.threads})",
         "fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,",
@@ -197,13 +203,14 @@ def multiply(tile: SharedTile) -> list[str]:
         f"half * {n // 4 * tile.depth}u + " * tile.double for n in (tile.rows, tile.columns)
     )
     lines = ["for (var s = 0u; s < TILE_DEPTH; s++) {"]
+    wide = "vec4<elem>(%s)" if tile.half else "%s"
     # Vectors of one thread lie a workgroup apart, so that neighbours read neighbouring words.
     for v in range(tile.height // 4):
-        lines.append(f"  let l{v} = lhs_tile[{left}s * {tile.rows // 4}u + row + {v * down}u];")
+        at = f"{left}s * {tile.rows // 4}u + row + {v * down}u"
+        lines.append(f"  let l{v} = {wide % f'lhs_tile[{at}]'};")
     for v in range(tile.width // 4):
-        lines.append(
-            f"  let r{v} = rhs_tile[{right}s * {tile.columns // 4}u + column + {v * across}u];"
-        )
+        at = f"{right}s * {tile.columns // 4}u + column + {v * across}u"
+        lines.append(f"  let r{v} = {wide % f'rhs_tile[{at}]'};")
     for r in range(tile.height):
         for c in range(tile.width // 4):
             product = _times_four(tile, f"l{r // 4}", "xyzw"[r % 4], f"r{c}")
@@ -244,7 +251,7 @@ class Fill:
     four: str
     block: bool
     size: int
-    double: bool
+    narrow: str
 
     def value(self, s: str = "s", four: str = "four") -> str:
         """Write a load: four neighbours, or as many for each of four steps."""
@@ -253,10 +260,11 @@ class Fill:
 
     def stores(self, value: str, base: str = "", s: str = "s", four: str = "four") -> list[str]:
         """Write the stores of a load."""
+        narrow = self.narrow
         if not self.block:
-            return [f"{self.side}_tile[{base}{s} * {self.fours}u + {four}] = {value};"]
+            return [f"{self.side}_tile[{base}{s} * {self.fours}u + {four}] = {narrow % value};"]
         return [
-            f"{self.side}_tile[{base}({s} + {e}u) * {self.fours}u + {four}] = {value}[{e}];"
+            f"{self.side}_tile[{base}({s} + {e}u) * {self.fours}u + {four}] = {narrow % f'{value}[{e}]'};"
             for e in range(4)
         ]
 
@@ -324,7 +332,8 @@ def fills(tile: SharedTile, vectors: Vectors) -> list[Fill]:
         else:
             s, four = f"{{v}} / {fours}u", f"{{v}} % {fours}u"
         count = fours * depth // (4 if block else 1)
-        out.append(Fill(side, origin, fours, count, s, four, block, fours * depth, tile.double))
+        narrow = "vec4<f16>(%s)" if tile.half else "%s"
+        out.append(Fill(side, origin, fours, count, s, four, block, fours * depth, narrow))
     return out
 
 

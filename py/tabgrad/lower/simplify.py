@@ -27,7 +27,7 @@ from tabgrad.lower.ir import (
 )
 from tabgrad.lower.record import RECORDS
 from tabgrad.lower.taps import reaching
-from tabgrad.lower.variants import size_class
+from tabgrad.lower.variants import size_class, steps_of
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
 RULES: dict[str, Rule] = {}
@@ -283,7 +283,10 @@ def _two_steps(name: str) -> Rule:
         pays = row > LONG_ROW and rows <= 256
         if not p.decide("long row", lambda: pays) and row <= FAR_ROW:
             return None
-        parts = _divisor(row, inner, 16 if pays else 2)
+        parts = fixed = _divisor(row, inner, 16 if pays else 2)
+        if pays and row <= FAR_ROW:
+            question = f"parts of a {name} {size_class(rows)} {size_class(row, FAR_ROW)}"
+            parts = p.pick(question, p.origin, lambda: steps_of(row, fixed), lambda: fixed)
         if parts < 16 and row > FAR_ROW:
             return _with_rest(p, name, _rows_of(p, x, axes))
         if parts == 1:

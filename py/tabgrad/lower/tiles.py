@@ -63,12 +63,13 @@ def chosen(
 
 
 def variants(
-    name: str, dims: tuple[int, int, int, int], quad: bool, runs: int, pairs: bool = False
-) -> list[DirectTile | SharedTile]:
+    name: str, dims: tuple[int, int, int, int], quad: bool, runs: int, pairs: bool = False,
+    half: bool = False,
+) -> list[DirectTile | SharedTile]:  # fmt: skip
     """List the tiles that may suit the sizes, that of `chosen` first."""
     if name == "matmul_direct":
         return [*direct_candidates(dims, quad, runs, pairs)]
-    return [*candidates(*dims[:3], pairs)]
+    return [*candidates(*dims[:3], pairs, half)]
 
 
 def written(

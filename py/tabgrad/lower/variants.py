@@ -66,4 +66,15 @@ def size_class(size: int, most: int = 4096) -> int:
     return int(min(most, 1 << max(size - 1, 0).bit_length()))
 
 
-__all__ = ["Asked", "Choices", "size_class"]
+def steps_of(row: int, fixed: int) -> list[int]:
+    """List in how many parts a long row may be reduced in a first step: 1 is in one step.
+
+    >>> steps_of(6000, 60)
+    [60, 1, 16, 30]
+    """
+    most = (16, 32, 64, 128, 256, 512)
+    found = (next((d for d in range(n, n // 2, -1) if row % d == 0), 1) for n in most)
+    return list(dict.fromkeys((fixed, 1, *(d for d in found if row // d >= 64))))
+
+
+__all__ = ["Asked", "Choices", "size_class", "steps_of"]

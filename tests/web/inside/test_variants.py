@@ -48,3 +48,62 @@ async def test_threads_of_rows_and_scans(device):
     subgroups = "subgroups" in backend.host.hello.features
     assert ("64 subgroups" in taken) == subgroups
     assert {"32", "64", "128", "256"} <= taken
+
+
+def whole(rng, *shape):
+    n, m = shape
+    return [[float(rng.randrange(-4, 5)) for _ in range(m)] for _ in range(n)]
+
+
+def times(x, y):
+    return [[sum(a * b for a, b in zip(r, c, strict=True)) for c in columns(y)] for r in x]
+
+
+@alone
+@deadline(500)
+async def test_products_and_sorts(device):
+    """Each tile at sizes that are no multiple of it, operands as they lie and turned; each kind of sort."""
+    import random
+
+    import tabgrad as tg
+    from tabgrad.lower.shared_tiles import TILES, twice
+
+    rng = random.Random(1)
+    x, y = whole(rng, 37, 20), whole(rng, 20, 70)
+    want = times(x, y)
+    for at, tile in enumerate((*TILES, *(twice(t) for t in TILES[3:]))):
+        with forced(device, Forced(tile=tile)):
+            left = tg.tensor(x if at % 2 else columns(x), device=device)
+            right = tg.tensor(y if at % 3 else columns(y), device=device)
+            got = (left if at % 2 else left.mT) @ (right if at % 3 else right.mT)
+            assert (await got.tolist_async()) == want, str(tile)
+    row = [float(rng.randrange(-50, 50)) for _ in range(1500)]
+    want = sorted(range(1500), key=row.__getitem__)
+    for number in range(9):
+        with forced(device, Forced(number)):
+            got = tg.tensor(row, device=device).argsort(stable=True)
+            assert (await got.tolist_async()) == want, number
+
+
+@alone
+@deadline(300)
+async def test_tiles_of_attention(device):
+    import math
+    import random
+
+    import tabgrad as tg
+    from tabgrad.lower.kernels.attention import FORMS
+    from tabgrad.ops.attention import attention
+
+    rng = random.Random(2)
+    q, k, v = whole(rng, 19, 10), whole(rng, 21, 10), whole(rng, 21, 7)
+    want = []
+    for i, scores in enumerate(times(q, columns(k))):
+        e = [math.exp(s / 8) if j <= i else 0.0 for j, s in enumerate(scores)]
+        want.append([sum(w * a for w, a in zip(e, c, strict=True)) / sum(e) for c in columns(v)])
+    for number in range(len(FORMS)):
+        with forced(device, Forced(number)):
+            given = (tg.tensor([m], device=device) for m in (q, k, v))
+            got = await attention.bind(*given, causal=True, scale=0.125)[0].tolist_async()
+            for a, b in zip(got, want, strict=True):
+                assert max(abs(p - r) for p, r in zip(a, b, strict=True)) < 1e-4, number
