@@ -135,8 +135,7 @@ class CupyHost(CompilesAtOnce):
         return len(commands)
 
     def _carry_out(self, commands: Sequence[Command], blobs: Sequence[Buffer]) -> None:
-        self._failed = False
-        freed: list[int] = []
+        self._failed, freed = False, list[int]()
         with self._stream:
             self._guard(-1, None, lambda: self._send_uniforms(commands))
             for index, command in enumerate(commands):
