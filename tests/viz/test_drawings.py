@@ -10,6 +10,7 @@ import zlib
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import tabgrad as tg
@@ -74,6 +75,38 @@ def test_several_images_stand_in_a_grid() -> None:
     assert list(drawn.rows[0]) == [255, 255, 255, 0] * 2 + [255] * 3
     assert set(drawn.rows[2]) == {0}
     assert list(drawn.rows[3]) == [255, 255, 255, 0, 255, 255, 255, 0, 0, 0, 0]
+
+
+def test_lists_and_arrays_are_drawn() -> None:
+    tiny = viz.image([[0, 1], [1, 0]])
+    assert (repr(tiny), pixels(tiny.png())[3]) == (
+        "<image of 2 x 2 pixels: [2, 2] int64, from 0 to 1>",
+        [b"\x00\xff", b"\xff\x00"],
+    )
+    assert repr(viz.image(np.zeros((3, 4), np.float32))).startswith("<image of 3 x 4 pixels")
+    assert repr(viz.attention([[0.5, 0.5], [1.0, 0.0]])) == "<attention of 1 heads, 2 x 2>"
+    assert repr(viz.show([1, 2, 3])) == "<lines of 3 numbers>"
+
+
+def test_what_can_not_be_drawn_says_what_to_do() -> None:
+    def flat(p: tg.Tensor) -> tg.Tensor:
+        return p.sum()
+
+    walks: dict[str, Any] = {"size": 4, "start": (0, 0), "optimizers": {"": lambda p: None}}
+    for draw, words in (
+        (lambda: viz.image("x"), "image: expected a tensor, or numbers in lists"),
+        (lambda: viz.image([[1, 2], [3]]), "image: expected a tensor, or numbers in lists"),
+        (lambda: viz.attention([[1, 2], [3]]), "attention: expected a tensor, or numbers"),
+        (lambda: viz.landscape(flat, size=2.5), "landscape: size must be a whole number"),
+        (lambda: viz.landscape(flat, levels=2.5), "landscape: levels must be a whole number"),
+        (lambda: viz.landscape(flat, steps=2.5, **walks), "landscape: steps must be a whole"),
+        (lambda: viz.landscape(lambda p: 1.0, size=4), "landscape: .*got float; compute with"),
+        (lambda: viz.landscape(lambda p: p.sum().item(), size=4), "landscape: .*got float"),
+        (lambda: viz.graph(tg.nn.Linear(2, 3)), r"Linear needs inputs .*graph\(model, x\)"),
+        (lambda: viz.steps(tg.nn.Linear(2, 3)), "steps: expected a tensor, got Linear"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            draw()
 
 
 def test_what_is_no_image_is_refused() -> None:

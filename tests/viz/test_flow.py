@@ -55,7 +55,8 @@ def test_parameters_without_a_gradient_and_zero_ones() -> None:
     (net[0](tg.ones(1, 8, device="cpu")).sum() * 1e-3 + 0 * net[1].weight.sum()).backward()
     assert tg.viz.flow(net).findings == [
         "2.weight, 2.bias: no gradient; the loss does not depend on them, or backward has not run",
-        "1.weight: the gradient is zero throughout",
+        "1.weight: the gradient is zero throughout; its 8 units, or all that follow them, may be dead, "
+        "or saturated",
     ]
 
 
@@ -66,6 +67,37 @@ def test_units_that_are_dead() -> None:
         net[0].bias.copy_(tg.tensor([0.1, -9.0, 0.1, -9.0, 0.1], device="cpu"))
         net[2].weight.fill_(0.5)
     assert "0.weight: 2 of 5 units have no gradient; they may be dead, or saturated" in after(net)
+
+
+def test_a_layer_whose_units_are_all_dead_is_named() -> None:
+    net = nn.Sequential(nn.Linear(8, 5, device="cpu"), nn.ReLU(), nn.Linear(5, 1, device="cpu"))
+    with tg.no_grad():
+        net[0].weight.fill_(0.1)
+        net[0].bias.fill_(-9.0)
+    found = after(net)
+    assert found[0].startswith("0.weight: the gradient is zero throughout; its 5 units, or all"), (
+        found
+    )
+    assert "0.bias: the gradient is zero throughout" in found
+
+
+def test_empty_parameters_and_biases_near_zero_are_no_findings() -> None:
+    empty = nn.Linear(0, 2, device="cpu")
+    assert after(empty, tg.ones(1, 0, device="cpu")) == []
+    net = nn.Sequential(nn.Linear(8, 8, device="cpu"), nn.LayerNorm(8, device="cpu"))
+    alone = nn.ParameterList([nn.Parameter(tg.full((8,), 1e-9, device="cpu"))])
+    with tg.no_grad():
+        net[0].bias.fill_(1e-9)
+    net.append(alone)
+    x = tg.randn(4, 8, device="cpu", generator=tg.Generator("cpu").manual_seed(0))
+    ((net[1](net[0](x)) + alone[0]) ** 3).mean().backward()
+    net[0].bias.grad = tg.full((8,), 1e-3, device="cpu")
+    assert tg.viz.flow(net).findings == []
+    net[0].bias.grad = tg.full((8,), 1e3, device="cpu")
+    (found,) = tg.viz.flow(net).findings
+    assert found.startswith(
+        "0.bias: the gradient is 4.9e+03 times as large as the parameters of its"
+    )
 
 
 def test_gradients_that_are_not_finite_or_too_large() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import itertools
+import math
 import re
 from xml.etree import ElementTree
 
@@ -28,6 +30,28 @@ def test_places_are_where_they_should_be_and_names_have_one_colour() -> None:
     assert paths["M0.0 0.0h0M360.0 180.0h0"] == paths["M0.0 90.0L90.0 0.0"]
     assert len(set(paths.values())) == 2
     assert [t.text for t in whole.iter(f"{SVG}text")] == ["a", "b"]
+
+
+def lab(ink: str) -> tuple[float, float, float]:
+    """A colour in CIELAB (CIE 15), of sRGB in D65."""
+    shares = [int(ink[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    r, g, b = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
+    x = (0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.9505
+    y = 0.2126 * r + 0.7152 * g + 0.0722 * b
+    z = (0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.089
+    a, c, d = (v ** (1 / 3) if v > 216 / 24389 else 841 / 108 * v + 4 / 29 for v in (x, y, z))
+    return 116 * c - 16, 500 * (a - c), 200 * (c - d)
+
+
+def test_ten_names_have_ten_colours_that_are_told_apart() -> None:
+    drawn = viz.plane(points={str(d): [(0, d / 10)] for d in range(10)})
+    whole = ElementTree.fromstring(drawn.svg())
+    inks = [lab(p.get("stroke", "")) for p in whole.iter(f"{SVG}path")]
+    assert len(inks) == 10
+    # a difference of 2.3 is just noticeable (Mahy and others 1994); ten times that for small dots
+    assert min(math.dist(p, q) for p, q in itertools.combinations(inks, 2)) > 23
+    # light enough for dark grounds, dark enough for light ones
+    assert all(30 < light < 66 for light, _, _ in inks)
 
 
 def test_what_is_not_finite_is_left_out_and_names_are_escaped() -> None:

@@ -56,7 +56,7 @@ def show_map() -> None:
     places = encode(pixels[::4]).tolist()
     by_digit = {
         str(d): [p for p, digit in zip(places, digits[::4], strict=True) if digit == d]
-        for d in range(8)  # as many as there are colours
+        for d in range(10)
     }
     progress.show(tg.viz.plane((-1.05, 1.05), (-1.05, 1.05), points=by_digit), place="map")
 

@@ -9,7 +9,11 @@ import zlib
 from collections.abc import Sequence
 from html import escape
 
-COLOURS = ("#2563eb", "#dc2626", "#16a34a", "#d97706", "#9333ea", "#0891b2", "#be185d", "#4d7c0f")
+COLOURS = (
+    *("#2563eb", "#dc2626", "#16a34a", "#d97706", "#9333ea"),
+    *("#0891b2", "#be185d", "#4d7c0f", "#606048", "#a878a8"),
+)
+"""Of what has a name in a drawing: as many as there are digits, told apart on light and on dark."""
 """Of lines that are told apart."""
 _STOPS = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
 

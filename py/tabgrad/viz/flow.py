@@ -89,9 +89,10 @@ def flow(model: tg.nn.Module, *inputs: Any) -> Flow:
     """Look at the gradients that `backward` has left in a model.
 
     Finds parameters without a gradient, gradients that are zero or not finite, units whose gradients are zero
-    throughout, gradients that vanish or explode on their way, and ones far larger than their parameters. With
-    `inputs` it calls `model(*inputs)`, and finds tanh and sigmoid that are saturated for these. All sizes are
-    read from the device at once. Raises TypeError for what is no module, ValueError for one without parameters.
+    throughout, gradients that vanish or explode on their way, and ones far larger than the parameters of their
+    layer. With `inputs` it calls `model(*inputs)`, and finds tanh and sigmoid that are saturated for these. All
+    sizes are read from the device at once. Raises TypeError for what is no module, ValueError for one without
+    parameters.
 
     >>> import tabgrad as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2, device="cpu"), tg.nn.Linear(2, 1, device="cpu"))
@@ -139,7 +140,9 @@ def _facts(p: tg.Tensor, table: bool) -> tg.Tensor:
 def _rms(x: tg.Tensor) -> tg.Tensor:
     x = x.detach().float()
     # squares of small gradients would underflow
-    top = x.abs().amax() if x.numel() else tg.zeros((), device=x.device)
+    if not x.numel():
+        return tg.zeros((), device=x.device)
+    top = x.abs().amax()
     scale = tg.where((top > 0) & tg.isfinite(top), top, tg.ones_like(top))
     return (x / scale).square().mean().sqrt() * scale
 
@@ -156,25 +159,51 @@ def _of_each(rows: list[Row]) -> list[str]:
             f"{', '.join(missing)}: no gradient; the loss does not depend on them, or backward has not run"
         )
     for r in rows:
-        if r.gradient is None:
+        if r.gradient is None or 0 in r.shape:
             continue
         if not math.isfinite(r.gradient):
             found.append(f"{r.name}: the gradient is not finite")
+        elif r.dead and r.dead == r.shape[0]:
+            found.append(
+                f"{r.name}: the gradient is zero throughout; its {r.dead} units, or all that follow them, "
+                "may be dead, or saturated"
+            )
         elif not r.gradient:
             found.append(f"{r.name}: the gradient is zero throughout")
         elif r.dead:
             found.append(
                 f"{r.name}: {r.dead} of {r.shape[0]} units have no gradient; they may be dead, or saturated"
             )
-    large = [r for r in rows if r.size and _shows(r) and (r.gradient or 0) > STEP * r.size]
+    scales = _scales(rows)
+    large = [r for r in rows if _shows(r) and (r.gradient or 0) > STEP * scales[r.name] > 0]
     if large:
-        most = max(large, key=lambda r: (r.gradient or 0) / r.size)
+        most = max(large, key=lambda r: (r.gradient or 0) / scales[r.name])
         others = f", and those of {len(large) - 1} more are too large" if len(large) > 1 else ""
-        ratio = (most.gradient or 0) / most.size
+        ratio = (most.gradient or 0) / scales[most.name]
+        what = "parameter" if scales[most.name] == most.size else "parameters of its layer"
         found.append(
-            f"{most.name}: the gradient is {ratio:.2g} times as large as the parameter{others}"
+            f"{most.name}: the gradient is {ratio:.2g} times as large as the {what}{others}"
         )
     return found
+
+
+def _scales(rows: list[Row]) -> dict[str, float]:
+    """Return what a gradient is compared with: the largest size in the parameter's module.
+
+    Biases begin at zero, or near it, and so does one of two factors of a weight: their own size says nothing
+    of the steps that they can take. Of biases that are alone in their module it is the largest of the model.
+    """
+    layers: dict[str, list[Row]] = {}
+    for r in rows:
+        layers.setdefault(r.name.rpartition(".")[0], []).append(r)
+    for name, its in layers.items():
+        if all(len(r.shape) < 2 for r in its):
+            layers[name] = rows
+    largest = {
+        name: max((r.size for r in its if math.isfinite(r.size)), default=0.0)
+        for name, its in layers.items()
+    }
+    return {r.name: largest[r.name.rpartition(".")[0]] for r in rows}
 
 
 def _shows(row: Row) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pathlib
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -162,6 +163,8 @@ def graph(*outputs: Any, names: Any = None, values: bool = False) -> Graph:
         raise TypeError("graph: expected tensors, or a module and its inputs")
     if of_module:
         model = outputs[0]
+        if len(outputs) == 1:
+            _needs_none(model)
         found, calls = called(model, outputs[1:])
         outputs = tuple(found)
         names = model if names is None else names
@@ -191,6 +194,16 @@ def graph(*outputs: Any, names: Any = None, values: bool = False) -> Graph:
     paths = paths_of(order, edges, calls)
     paths += [()] * (len(vertices) - len(order))
     return Graph(vertices, edges, paths, of_module)
+
+
+def _needs_none(model: tg.nn.Module) -> None:
+    """Raise TypeError if a module can't be called without inputs."""
+    try:
+        inspect.signature(model.forward).bind()
+    except TypeError as error:
+        raise TypeError(
+            f"graph: {type(model).__name__} needs inputs ({error}): graph(model, x)"
+        ) from None
 
 
 def _named(names: Any) -> dict[int, str]:

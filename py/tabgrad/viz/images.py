@@ -57,19 +57,34 @@ class Image(Drawing):
             save(self, path, (".png",))
 
 
-def image(x: tg.Tensor, *, limits: tuple[float, float] | None = None, columns: int = 8) -> Image:
+def _tensor(name: str, x: Any) -> tg.Tensor:
+    """Return a tensor, or one of what numbers are given in: lists of lists, arrays."""
+    if isinstance(x, tg.Tensor):
+        return x
+    try:
+        return tg.as_tensor(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"{name}: expected a tensor, or numbers in lists of one length or an array, got "
+            f"{type(x).__name__} ({error})"
+        ) from None
+
+
+def image(x: Any, *, limits: tuple[float, float] | None = None, columns: int = 8) -> Image:
     """Show a tensor as a picture: (H, W), (C, H, W) with C of 1, 3 or 4, or several as (N, C, H, W).
 
-    Bytes and bools are taken as they are, floats between 0 and 1 too. Any other numbers are stretched between
-    their least and largest, which the caption tells; `limits` sets both ends, and what lies beyond has the
-    colour of the end. A picture that is not finite somewhere is magenta there. Several stand in rows of
-    `columns`. Of more than PIXELS in all, every second row and column is shown, or every third, and so on; the
-    caption tells. Raises ValueError for other shapes.
+    Lists of lists and arrays are taken for one. Bytes and bools are taken as they are, floats between 0 and 1
+    too. Any other numbers are stretched between their least and largest, which the caption tells; `limits` sets
+    both ends, and what lies beyond has the colour of the end. A picture that is not finite somewhere is magenta
+    there. Several stand in rows of `columns`. Of more than PIXELS in all, every second row and column is shown,
+    or every third, and so on; the caption tells. Raises ValueError for other shapes, TypeError for what is no
+    tensor of numbers.
 
     >>> import tabgrad as tg
     >>> tg.viz.image(tg.linspace(0, 1, 12, device="cpu").reshape(3, 4))
     <image of 3 x 4 pixels: [3, 4] float32>
     """
+    x = _tensor("image", x)
     if x.ndim not in (2, 3, 4) or 0 in x.shape or (x.ndim > 2 and x.shape[-3] not in (1, 3, 4)):
         raise ValueError(
             "image: expected a tensor of shape (H, W), (C, H, W) or (N, C, H, W) with 1, 3 or 4 channels and "
@@ -220,7 +235,7 @@ def _told(query: str, key: str, weight: float) -> str:
 
 
 def attention(
-    weights: tg.Tensor, tokens: Sequence[Any] | None = None, keys: Sequence[Any] | None = None
+    weights: Any, tokens: Sequence[Any] | None = None, keys: Sequence[Any] | None = None
 ) -> Attention:
     """Show weights of attention as maps: (L, S), or (heads, L, S), or a batch of one, (1, heads, L, S).
 
@@ -233,6 +248,7 @@ def attention(
     >>> tg.viz.attention(weights, ["the", "cat", "sat"])
     <attention of 1 heads, 3 x 3>
     """
+    weights = _tensor("attention", weights)
     shape = tuple(weights.shape)
     if weights.ndim == 4 and shape[0] == 1:
         weights = weights[0]

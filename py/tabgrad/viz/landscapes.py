@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -144,7 +145,7 @@ def landscape(
     points of the ranges `x` and `y`, under `vmap` where it allows that. `paths` are points by name;
     `optimizers` are functions of a list of parameters, such as `lambda p: tg.optim.SGD(p, lr=0.1)`, each of
     which takes `steps` steps from `start`. Contours lie at equal ranks of the values. Raises ValueError for
-    empty ranges, and for optimizers without a start.
+    empty ranges, and for optimizers without a start, TypeError for a function that returns no tensor.
 
     >>> import tabgrad as tg
     >>> def valley(p):
@@ -154,6 +155,9 @@ def landscape(
     >>> drawing, len(drawing.paths["SGD"])
     (<landscape of 16 x 16 values and 1 paths>, 6)
     """
+    size, levels, steps = (
+        _whole(*one) for one in (("size", size), ("levels", levels), ("steps", steps))
+    )
     x, y = (float(x[0]), float(x[1])), (float(y[0]), float(y[1]))
     if not (x[0] < x[1] and y[0] < y[1]) or size < 2:
         raise ValueError(
@@ -175,6 +179,23 @@ def landscape(
     return Landscape(values, x, y, sorted(set(at)), ways)
 
 
+def _whole(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"landscape: {name} must be a whole number, got {value!r}") from None
+
+
+def _called(f: Any, p: tg.Tensor) -> tg.Tensor:
+    found = f(p)
+    if isinstance(found, tg.Tensor):
+        return found
+    raise TypeError(
+        f"landscape: expected a function that returns a tensor of one number, got {type(found).__name__}; "
+        "compute with the tensor itself, p[0] and p[1], without float() or .item()"
+    )
+
+
 def _point(p: Any) -> Point:
     listed = p.tolist() if hasattr(p, "tolist") else list(p)
     if len(listed) != 2:
@@ -187,9 +208,9 @@ def _values(f: Any, x: Point, y: Point, size: int, device: Any) -> list[list[flo
     points = tg.stack([across.repeat(size), up.repeat_interleave(size)], 1)
     with tg.no_grad():
         try:
-            found = tg.vmap(f)(points)
+            found = tg.vmap(lambda p: _called(f, p))(points)
         except (TabgradError, RuntimeError):
-            found = tg.stack([f(p) for p in points])
+            found = tg.stack([_called(f, p) for p in points])
         if found.numel() != size * size:
             raise ValueError(
                 "landscape: expected a function that returns one number, got a tensor of shape "
@@ -205,7 +226,7 @@ def _walk(f: Any, make: Any, start: Point, steps: int, device: Any) -> list[Poin
 
     def closure() -> tg.Tensor:
         optimizer.zero_grad()
-        loss: tg.Tensor = f(p).reshape(())
+        loss = _called(f, p).reshape(())
         loss.backward()
         return loss
 

@@ -27,7 +27,10 @@ class Lines(Drawing):
         self.series = dict(series)
 
     def __repr__(self) -> str:
-        return f"<lines of {', '.join(f'{n}: {len(v)} numbers' for n, v in self.series.items())}>"
+        told = [
+            f"{n}: {len(v)} numbers" if n else f"{len(v)} numbers" for n, v in self.series.items()
+        ]
+        return f"<lines of {', '.join(told)}>"
 
     def svg(self) -> str:
         """Return it as an SVG element; a number that is not finite breaks its line."""

@@ -155,6 +155,10 @@ def steps(loss: tg.Tensor, names: Any = None, values: bool = True) -> Steps:
     >>> [passed.told(k) for k in range(len(passed) + 1)]
     ['before the backward pass', 'Mul: 1 comes in, 3 and 3 go on', 'x: 6 is its gradient']
     """
+    if not isinstance(loss, tg.Tensor):
+        raise TypeError(
+            f"steps: expected a tensor, got {type(loss).__name__}; compute the loss first: steps(loss)"
+        )
     if loss.grad_fn is None or loss.numel() != 1:
         raise ValueError(
             "steps: expected a tensor of one number that recorded ops made, got "
