@@ -95,7 +95,7 @@ def test_the_ball_hits_whatever_the_wind(run: Any) -> None:
 def test_digits_become_two_numbers(run: Any) -> None:
     ran = run("autoencoder")
     assert ran.number(r"two numbers tell (\d+)%") >= 50
-    assert len(ran.shown["map"][-1].points) == 8
+    assert len(ran.shown["map"][-1].points) == 10
     before = ran.shown["look"][-1].png()
     ran.names["across"] = 0.8
     seen: list[Any] = []
