@@ -54,6 +54,7 @@ const IMPORTED = `
 import sys
 sys.path.append(archive)
 import ast, asyncio, linecache, traceback
+import difflib, unicodedata  # by traceback, when it first needs them: reports can't wait
 import tabgrad
 from tabgrad import compiler, examples, hosts, lower, nn, optim, utils
 for name in late.split():
@@ -92,7 +93,7 @@ const LATE = [
 
 // The Python of the page's worker, which is compiled here.
 const FOLDER = ["web", "pages", "src", "worker"];
-const WORKER = ["controls", "display", "hints", "runner"];
+const WORKER = ["archives", "controls", "display", "hints", "runner"];
 
 const load = async (options) => {
   const { loadPyodide } = await import("pyodide");

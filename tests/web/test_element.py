@@ -260,10 +260,28 @@ def test_a_value_that_a_name_cannot_take_is_said(guest: Guest) -> None:
     assert guest.part("kinds", "unfit") == ""
     page.locator("#kinds input[data-name=real]").fill("-")
     guest.until("kinds", "unfit", "real stays 1.0: it is a number, and '-' is not")
+    # an int is one again after a fraction
+    page.locator("#kinds input[data-name=whole]").evaluate("(field) => { field.type = 'number'; }")
+    for value, told in {"2.5": "2.5 1.0", "4": "4 1.0"}.items():
+        page.locator("#kinds input[data-name=whole]").fill(value)
+        page.locator("#kinds button[data-call]").evaluate("(button) => button.click()")
+        guest.until("kinds", "output", told)
+        guest.until("kinds", "stage", "Finished")
     assert guest.part("kinds", "run") == "Run again"
 
 
 FIELDS = {"whole": "zz", "real": "1e", "yes": "maybe", "word": "b", "nothing": "1"}
+
+
+def test_a_first_program_that_fails_says_why(guest: Guest) -> None:
+    """Its report has frames of a library that is fetched after it."""
+    lines = "try:\n    json.loads('x')\nexcept ValueError:\n    traceback.print_exc()\n"
+    program(guest, "second.py", f"import json, traceback\n{lines}json.loads('[')")
+    add(guest, "failing")
+    guest.press("failing")
+    guest.until("failing", "stage", "Ended with an error", START)
+    assert "in raw_decode" in guest.part("failing", "output")
+    guest.until("failing", "output", "JSONDecodeError: Expecting value: line 1 column 2")
 
 
 def test_the_hint_on_pytorch_has_its_line(guest: Guest) -> None:
@@ -313,6 +331,7 @@ def test_what_is_missing_is_said(guest: Guest) -> None:
     guest.until("missing", "told", "/lessons/missing.py cannot be loaded: the host answers 404")
     program(guest, "page.py", "<!doctype html>", "text/html")
     others = {"page.py": "a page of HTML", "https://example.invalid/a.py": "connect-src"}
+    others["http://["] = "The program http://[ cannot be loaded: this is no address."
     for src, why in others.items():
         guest.page.evaluate(
             "(src) => document.getElementById('missing').setAttribute('src', src)", src

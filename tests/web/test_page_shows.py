@@ -231,9 +231,12 @@ def test_a_place_shows_the_latest(desk: Desk) -> None:
     shown(desk).locator("b:text('499')").wait_for()
 
 
-def test_too_many_values_are_refused(desk: Desk) -> None:
-    output = desk.run(SHOW + "for n in range(201):\n    progress.show(n)\n")
-    assert "at most 200 values of one run" in output
+def test_too_many_values_are_skipped_with_a_note(desk: Desk) -> None:
+    output = desk.run(SHOW + "for n in range(300):\n    progress.show(n)\nprint('went on')\n")
+    assert output.count("a page shows 200 values of one run, and the rest was skipped") == 1
+    assert "\n199\n…" in output
+    assert "\n200\n" not in output
+    assert output.endswith("…\nwent on\n")
     assert "at most 2,000,000 characters of html" in desk.run(
         SHOW
         + "class H:\n    def _repr_html_(self):\n        return 'a' * 3_000_000\nprogress.show(H())"

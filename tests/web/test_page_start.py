@@ -210,3 +210,82 @@ def test_what_can_not_be_fetched_is_said_at_the_import(page: Page, site_url: str
     output = desk.run(f"import tabgrad as tg\n{LATER}")
     assert output.startswith("3.0\n")
     assert "ImportError: colorsys: Python's library could not be fetched" in output
+
+
+# What a first program does that reads the source of another module, or an error that has frames in it.
+READERS = {
+    "an error in Python's library": (
+        'import json\njson.loads("x")',
+        "JSONDecodeError: Expecting value",
+    ),
+    "an error in tabgrad": (
+        "import tabgrad as tg\ntg.ones(2, 3) @ tg.ones(2)",
+        "ShapeError: matmul",
+    ),
+    "no Python": ("for i in range(3)\n    print(i)", "SyntaxError: expected ':'"),
+    "a word that is nearly one": (
+        "improt json",
+        "SyntaxError: invalid syntax. Did you mean 'import'?",
+    ),
+    "a report of its own": (
+        'import json, traceback\ntry:\n    json.loads("x")\nexcept ValueError:\n    traceback.print_exc()',
+        "in raw_decode\njson.decoder.JSONDecodeError: Expecting value",
+    ),
+    "a report on what is no ASCII": (
+        "größe = 1\ngröße.naïve",
+        "AttributeError: 'int' object has no attribute 'naïve'",
+    ),
+    "sources and data": (
+        "import inspect, json\nimport tabgrad as tg\nprint(inspect.getsource(json)[:20])\n"
+        "print(inspect.getsource(tg.nn.Linear)[:13])\n"
+        'print(tg.__loader__.get_data(tg.__file__)[:3], json.__loader__.get_source("json")[3:9])',
+        "class Linear(",
+    ),
+    "lists of what there is": (
+        "import importlib\nimportlib.invalidate_caches()\nimport colorsys\nprint(colorsys.__name__, 'found')",
+        "colorsys found",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_a_first_program_reads_what_is_still_to_come(page: Page, site_url: str, kind: str) -> None:
+    program, said = READERS[kind]
+    desk = Desk(page, site_url)
+    desk.write(program)
+    desk.press()
+    desk.until_output(said, 40_000)
+    assert desk.output.count("Traceback") <= 1
+    assert "broke down" not in desk.output
+    assert desk.run("print(6 * 7)") == "42\n"
+
+
+def test_an_error_is_shown_though_what_it_reads_is_missing(page: Page, site_url: str) -> None:
+    page.route(f"{LATE_FILES}*", lambda route: route.fulfill(status=404))
+    desk = Desk(page, site_url)
+    desk.until_ready()
+    readers = dict(READERS)
+    sources, _ = readers.pop("sources and data")
+    listed, _ = readers.pop("lists of what there is")
+    for program, said in readers.values():
+        assert said in desk.run(program)
+    assert "OSError: could not get source code" in desk.run(sources)
+    assert re.search("ImportError: .*: Python's library could not be fetched", desk.run(listed))
+    page.unroute(f"{LATE_FILES}*")
+    page.wait_for_timeout(1000)
+    assert "class Linear(" in desk.run(sources)
+    assert desk.run(listed) == "colorsys found\n"
+
+
+def test_an_error_is_shown_by_a_python_that_was_started_again(page: Page, site_url: str) -> None:
+    desk = Desk(page, site_url)
+    desk.until_ready()
+    desk.write("import os\nos.abort()")
+    desk.press()
+    desk.until_output("broke down")
+    desk.write(READERS["a report of its own"][0])
+    desk.press()
+    desk.until_output(READERS["a report of its own"][1], 40_000)
+    # the lines of the library come with it
+    output = desk.run(f"import colorsys\n{READERS['a report of its own'][0]}")
+    assert "    return _default_decoder.decode(s)\n" in output

@@ -42,6 +42,15 @@ const PARTS = `
     <details class="program"><summary>Program</summary><pre id="source"></pre></details>
   </div>`;
 
+/** An address as the author's page means it, or null for what is none. @param {string} text */
+function addressOf(text) {
+  try {
+    return new URL(text, document.baseURI);
+  } catch {
+    return null;
+  }
+}
+
 /** @typedef {import("./hub.js").Demo} Demo */
 
 /** @implements {Demo} */
@@ -92,7 +101,7 @@ export class TabgradDemo extends HTMLElement {
     const poster = /** @type {HTMLImageElement} */ (this.piece("poster"));
     const address = this.getAttribute("poster");
     if (address && !this.alive) {
-      poster.src = new URL(address, document.baseURI).href;
+      poster.src = addressOf(address)?.href ?? "";
       poster.hidden = false;
     }
     this.controls.prepare();
@@ -162,7 +171,8 @@ export class TabgradDemo extends HTMLElement {
   async load() {
     const src = this.getAttribute("src");
     if (!src) throw new Error("This element names no program: it needs src.");
-    const url = new URL(src, document.baseURI);
+    const url = addressOf(src);
+    if (!url) throw new Error(`The program ${src} cannot be loaded: this is no address.`);
     if (this.address === url.href) return;
     const own = url.origin === location.origin;
     const name = own ? url.pathname : url.href;
@@ -186,7 +196,7 @@ export class TabgradDemo extends HTMLElement {
   }
 
   program() {
-    const name = new URL(this.getAttribute("src") ?? "", document.baseURI).pathname;
+    const name = addressOf(this.getAttribute("src") ?? "")?.pathname ?? "";
     const { source, space } = this;
     const values = this.controls.values;
     return {

@@ -3,6 +3,7 @@
 /// <reference path="../text.d.ts" />
 import { loadPyodide } from "pyodide";
 import { info } from "pyodide/pyodide-lock.json";
+import archives from "./archives.py";
 import controls from "./controls.py";
 import display from "./display.py";
 import hints from "./hints.py";
@@ -54,7 +55,7 @@ def code(name):
     source, made = compiled.get(name, (None, None))
     return made if source == sources[name] else compile(sources[name], f"{name}.py", "exec")
 
-for name in ("controls", "display", "hints"):
+for name in ("archives", "controls", "display", "hints"):
     sys.modules[name] = types.ModuleType(name)
     exec(code(name), sys.modules[name].__dict__)
 exec(code("runner"), names)
@@ -66,13 +67,13 @@ exec(code("runner"), names)
 
 /** What a started Python has not imported yet: its files are fetched when somebody asks for them. */
 class Library {
-  there = false;
   /** @type {Promise<void> | undefined} */
   coming;
 
-  /** @param {() => Promise<void>} fetch */
-  constructor(fetch) {
+  /** @param {() => Promise<void>} fetch @param {boolean} there */
+  constructor(fetch, there) {
     this.fetch = fetch;
+    this.there = there;
   }
 
   /** Have the files come; resolved when all can be imported. */
@@ -102,7 +103,10 @@ export async function startPython(files) {
     pyodide.runPython(RENEW);
     return {
       pyodide,
-      library: new Library(() => lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: ARCHIVED })),
+      library: new Library(
+        () => lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: ARCHIVED }),
+        false,
+      ),
     };
   } catch (error) {
     console.info(`Python starts without its snapshot: ${String(error).slice(-400)}`);
@@ -119,7 +123,7 @@ async function afresh(files, create) {
   files.forget(STDLIB);
   await lay(files, pyodide, { [ARCHIVE]: ARCHIVED });
   pyodide.runPython(`import sys; sys.path.append("${ARCHIVE}")`);
-  return { pyodide, library: new Library(() => Promise.resolve()) };
+  return { pyodide, library: new Library(() => Promise.resolve(), true) };
 }
 
 /**
@@ -134,7 +138,10 @@ async function lay(files, pyodide, names) {
       files.forget(name);
     }
   });
-  await Promise.all(lain);
+  // whoever tries again begins when nothing of this try is still to come
+  for (const end of await Promise.allSettled(lain)) {
+    if (end.status === "rejected") throw end.reason;
+  }
 }
 
 /** @param {Files} files @returns {Promise<CreateModule>} */
@@ -233,7 +240,7 @@ export function startRunner(pyodide, page) {
   // a program's input() is told that there is none, as where a script has no terminal
   pyodide.setStdin({ stdin: () => null });
   const names = pyodide.toPy({});
-  const sources = pyodide.toPy({ controls, display, hints, runner });
+  const sources = pyodide.toPy({ archives, controls, display, hints, runner });
   pyodide.runPython(LOAD, { globals: pyodide.toPy({ sources, names }) });
   sources.destroy();
   return runnerOf(pyodide, names);

@@ -6,13 +6,13 @@ from typing import Any
 TRUTH = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False, "": False}
 
 
-def fit(name: str, value: Any, old: Any) -> tuple[Any, str]:
-    """Return the value of a control like the old one of its name, or that one and why it stays."""
+def fit(name: str, value: Any, old: Any, constant: Any) -> tuple[Any, str]:
+    """Return the value of a control like the constant of its name, or the old one and why it stays."""
     try:
-        return alike(value, old), ""
+        return alike(value, constant), ""
     except (ValueError, LookupError, OverflowError):
         kind = {"float": "a number", "int": "a whole number"}.get(
-            type(old).__name__, "True or False"
+            type(constant).__name__, "True or False"
         )
         return old, f"{name} stays {old!r}: it is {kind}, and {value!r} is not"
 

@@ -3,7 +3,7 @@
 The worker offers the module `tabgrad_page`: `emit(events)` sends progress to the page, `show(place, form,
 data, label)` a picture or table, `hint(text, offer)` what to do about an error, `lost(message)` that the
 device is gone, `pause()` lets messages of the page in, `stopping()` says whether one asked to stop,
-`load_numpy()` loads NumPy's wheel; `library` is a promise until Python's files are there, and then None.
+`load_numpy()` loads NumPy's wheel; `archives.py` tells of `library`.
 Each program has a space of its own, named by the page, whose names stay until the space is run in again.
 """
 
@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import archives
 import controls
 import display
 import hints
@@ -51,6 +52,7 @@ class Space:
     def __init__(self, name: str, space: str = "") -> None:
         self.name = name
         self.space = space
+        self.constants: dict[str, Any] = {}  # what names with controls had at first
         self.unfit: set[str] = set()  # names with controls whose value they can't take
         self.module = types.ModuleType("__main__")
         self.module.__file__ = name
@@ -104,14 +106,13 @@ class Feed:
         self.events = [event for event in self.events if id(event) not in gone][-MOST:]
 
     def show(self, value: Any) -> None:
-        """Send a value to the end of the output."""
+        """Send a value to the end of the output; of a flood the first ones, and a note in place of the rest."""
         self.shown += 1
-        if self.shown > MOST_SHOWN:
-            raise ValueError(
-                f"show: a page takes at most {MOST_SHOWN} values of one run; give them a place, "
-                "where each replaces the one before"
-            )
-        present(value, "", str)
+        if self.shown <= MOST_SHOWN:
+            present(value, "", str)
+        elif self.shown == MOST_SHOWN + 1:
+            text = f"… a page shows {MOST_SHOWN} values of one run, and the rest was skipped: give them a place"
+            print("\n" * page.mid_line() + f"{text}, where each replaces the one before …")
 
     def flush(self) -> None:
         """Send what has gathered."""
@@ -214,32 +215,10 @@ class NumPyOnDemand:
             known.seed(self.seed)
 
 
-class LibraryFirst:
-    """Lets an import wait until the files lie there from which everything is imported."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        """Wait; then everything is left to others."""
-        if page.library is not None:
-            if not can_run_sync():
-                raise ImportError(
-                    f"{name}: Python's library is still being fetched, and nothing can wait for it "
-                    "here; import it at the beginning of the program",
-                    name=name,
-                )
-            try:
-                run_sync(page.library)
-            except JsException as error:
-                raise ImportError(
-                    f"{name}: Python's library could not be fetched ({error}); is there a network? Run again",
-                    name=name,
-                ) from None
-        sys.meta_path.remove(self)
-
-
 feed = Feed()
 numpy_on_demand = NumPyOnDemand()
 sys.meta_path.insert(0, numpy_on_demand)
-sys.meta_path.insert(0, LibraryFirst())
+archives.begin()
 
 
 def present(value: Any, place: str, text: Callable[[Any], str] = repr) -> None:
@@ -296,8 +275,10 @@ def code_of(source: str, name: str, values: dict[str, Any]) -> types.CodeType:
 
 
 def fitted(space: Space, name: str, value: Any, old: Any) -> Any:
-    """Return the value of a control like the old one of its name, or that one, and tell the page why."""
-    new, why = controls.fit(name, value, old)
+    """Return the value of a control like its name's constant, or the old one, and tell the page why."""
+    if old is not None:
+        space.constants.setdefault(name, old)
+    new, why = controls.fit(name, value, old, space.constants.get(name))
     if why or name in space.unfit:
         page.fit(space.space, name, why)
         (space.unfit.add if why else space.unfit.discard)(name)
@@ -448,8 +429,8 @@ def cancel() -> None:
 
 
 def explain(error: BaseException, name: str) -> str:
-    """Format an error with the frames of the program alone."""
-    report = traceback.TracebackException.from_exception(error)
+    """Format an error with the frames of the program alone; no source of any other is read."""
+    report = traceback.TracebackException.from_exception(error, lookup_lines=False)
     pending = [report]
     while pending:
         part = pending.pop()
