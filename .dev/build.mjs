@@ -16,6 +16,7 @@ import {
 import { extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { unlessBuilt } from "./built.mjs";
 import { compress } from "./compress.mjs";
 import { buildLab } from "./lab.mjs";
 import { at, cache, dist, docs, hash, isMain, tool } from "./places.mjs";
@@ -132,19 +133,21 @@ async function buildPage(production, python, wheel) {
 
 /**
  * Build all of web/dist, with `lab` JupyterLite too. What it holds can be put on any static host as it is.
- * `quick` compresses less.
+ * `quick` compresses less. Nothing is done where that would make the same again.
  */
-export async function build({ production = false, lab = false, quick = !production } = {}) {
-  const wheel = await step("Build web/dist", async (note) => {
-    mkdirSync(dist, { recursive: true });
-    placePyodide();
-    const name = await placeWheels(note);
-    await placeDocs();
-    await buildPage(production, await placePython(join(dist, "wheels", name), note), name);
-    return name;
+export function build({ production = false, lab = false, quick = !production } = {}) {
+  return unlessBuilt({ production, lab, quick }, async () => {
+    const wheel = await step("Build web/dist", async (note) => {
+      mkdirSync(dist, { recursive: true });
+      placePyodide();
+      const name = await placeWheels(note);
+      await placeDocs();
+      await buildPage(production, await placePython(join(dist, "wheels", name), note), name);
+      return name;
+    });
+    if (lab) await buildLab(wheel);
+    await step("Compress", (note) => compress(dist, !quick, note));
   });
-  if (lab) await buildLab(wheel);
-  await step("Compress", (note) => compress(dist, !quick, note));
 }
 
 if (isMain(import.meta.url)) {

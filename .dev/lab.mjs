@@ -106,6 +106,8 @@ export async function buildLab(tabgrad) {
     const work = join(cache, "lab");
     mkdirSync(work, { recursive: true });
     writeConfiguration(work);
+    // it would list what has been compressed there
+    for (const made of ["files", "api"]) rmSync(join(site, made), { recursive: true, force: true });
     const options = ["--lite-dir", work, "--output-dir", site, "--contents", at("notebooks")];
     const apps = ["lab", "notebooks", "repl"].flatMap((app) => ["--apps", app]);
     await must(

@@ -199,6 +199,17 @@ def test_a_device_without_timers_says_that_it_was_measured_by_the_wall() -> None
     assert all(e.whole for e in kernels)
 
 
+def test_what_is_no_activity_is_refused() -> None:
+    cpu = profiler.ProfilerActivity.CPU
+    for given in (["cpu"], "cpu", [1], [cpu, "x"], [cpu, None], [None], cpu, 3, [{"cpu": 1}]):
+        with pytest.raises(TypeError, match=r"profile: expected a list of activities such as"):
+            profiler.profile(activities=given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="at least one activity"):
+        profiler.profile(activities=[])
+    assert profiler.profile(activities=(cpu,)).activities == {cpu}
+    assert len(profiler.profile().activities) > 1
+
+
 def test_activities_and_schedule_choose_what_is_measured(tmp_path: pathlib.Path) -> None:
     x = tg.ones(4, device="cpu")
     with profiler.profile(activities=[profiler.ProfilerActivity.CUDA]) as prof:

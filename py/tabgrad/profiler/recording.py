@@ -145,6 +145,22 @@ NO_LINE = "(no line)"
 _RECORDING = (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)
 
 
+def _activities(given: Iterable[Any]) -> set[ProfilerActivity]:
+    """Return activities as a set; raises TypeError for what is none, and ValueError where there are none."""
+    listed: list[Any] = (
+        list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    )
+    odd = [one for one in listed if not isinstance(one, ProfilerActivity)]
+    if odd or listed == [given]:
+        raise TypeError(
+            "profile: expected a list of activities such as [ProfilerActivity.CPU], got "
+            f"{odd[0] if odd else given!r}; leave it out to record all"
+        )
+    if not listed:
+        raise ValueError("profile: expected at least one activity; leave them out to record all")
+    return set(listed)
+
+
 class profile:
     """Measure a block of code; with a `schedule` some of its steps.
 
@@ -170,7 +186,7 @@ class profile:
         profile_memory: bool = False, with_stack: bool = False, with_flops: bool = False,
         with_modules: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
-        self.activities = set(activities) if activities is not None else set(ProfilerActivity)
+        self.activities = set(ProfilerActivity) if activities is None else _activities(activities)
         self.schedule = schedule
         self.on_trace_ready = on_trace_ready
         self.record_shapes, self.profile_memory = record_shapes, profile_memory
