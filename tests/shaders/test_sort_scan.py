@@ -43,19 +43,25 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("kind", KEYS)
-@pytest.mark.parametrize(
-    ("rows", "length", "block"),
-    [(3, 20, 8), (1, 1, 2), (4, 5, 8), (2, 64, 64), (1, 1000, 64), (2, 129, 128), (1, 3000, 512)],
-)
-def test_argsort_is_stable(kind: str, rows: int, length: int, block: int) -> None:
+def keys_of(kind: str, rows: int, length: int) -> np.ndarray:
+    """Draw keys of which many are equal, and of floats some are special."""
     rng = np.random.default_rng(length)
     drawn = rng.integers(-length // 3 - 2, length // 3 + 2, (rows, length))
     keys = drawn.astype(gpu.SCALARS[kind])
     if kind == "f32":
         specials = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-40], np.float32)
         keys = np.where(rng.random(keys.shape) < 0.3, rng.choice(specials, keys.shape), keys)
-    got = argsort(keys.astype(gpu.SCALARS[kind]), KEYS[kind], block)
+    return keys.astype(gpu.SCALARS[kind])
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize(
+    ("rows", "length", "block"),
+    [(3, 20, 8), (1, 1, 2), (4, 5, 8), (2, 64, 64), (1, 1000, 64), (2, 129, 128), (1, 3000, 512)],
+)
+def test_argsort_is_stable(kind: str, rows: int, length: int, block: int) -> None:
+    keys = keys_of(kind, rows, length)
+    got = argsort(keys, KEYS[kind], block)
     np.testing.assert_array_equal(got, np.argsort(keys, axis=-1, stable=True))
 
 
@@ -129,13 +135,8 @@ def radix_passes(source: str, keys: np.ndarray, shape: tuple[int, int, int]) -> 
 def test_radix_argsort_is_stable(
     kind: str, rows: int, length: int, shape: tuple[int, int, int]
 ) -> None:
-    rng = np.random.default_rng(length)
-    drawn = rng.integers(-length // 3 - 2, length // 3 + 2, (rows, length))
-    keys = drawn.astype(gpu.SCALARS[kind])
-    if kind == "f32":
-        specials = np.array([np.nan, -np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-40], np.float32)
-        keys = np.where(rng.random(keys.shape) < 0.3, rng.choice(specials, keys.shape), keys)
-    got = radix_argsort(keys.astype(gpu.SCALARS[kind]), KEYS[kind], shape)
+    keys = keys_of(kind, rows, length)
+    got = radix_argsort(keys, KEYS[kind], shape)
     np.testing.assert_array_equal(got, np.argsort(keys, axis=-1, stable=True))
 
 
