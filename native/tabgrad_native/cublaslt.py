@@ -14,14 +14,13 @@ second kernel. Where none gives the sums of columns, they are a product with one
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
 
-from tabgrad.core.errors import HostError
+from tabgrad.core.errors import HostError, warn
 
 NAME = "matmul_epilogue"
 WORKSPACE = 32 << 20
@@ -51,11 +50,10 @@ def load(cupy: Any) -> Any:
     try:
         lt.get_version()
     except Exception as error:
-        warnings.warn(
+        warn(
             "nvmath-python is installed, but its cuBLASLt can't be used, so bias and activation of products "
             f"are separate kernels: {error}",
             RuntimeWarning,
-            stacklevel=2,
         )
         return None
     return lt

@@ -495,5 +495,5 @@ def connect(*, diagnose: bool = False) -> CupyHost:
     try:
         cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(f"no CUDA device: {error}. Use device 'webgpu' or 'cpu'") from error
+        raise DeviceError(f"no CUDA device: {error}. Use device 'webgpu' or 'cpu'") from None
     return CupyHost(cupy, diagnose=diagnose)

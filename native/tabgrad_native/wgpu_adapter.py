@@ -29,7 +29,7 @@ def request_adapter() -> wgpu.GPUAdapter:
         raise DeviceError(
             f"WebGPU found no adapter: {why}. Install a Vulkan driver (on Linux without a "
             "GPU: mesa-vulkan-drivers), or use device 'cpu'"
-        ) from error
+        ) from None
 
 
 @contextlib.contextmanager

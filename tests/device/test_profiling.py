@@ -275,6 +275,17 @@ def test_an_exception_inside_leaves_no_profile_behind() -> None:
     assert prof.events() is not None
 
 
+@pytest.mark.every_host
+def test_what_was_recorded_before_a_profile_is_no_part_of_it(device: str) -> None:
+    sent = tg.tensor([1.0, 2.0], device=device)
+    kept = (sent * 3).exp()
+    del sent
+    with profiler.profile() as prof:
+        tg.ones(2, device="cpu") + 1
+    assert [row.key for row in prof.key_averages()] == ["add"]
+    assert kept.log().round().tolist() == [3.0, 6.0]
+
+
 def test_a_device_that_fails_at_the_end_leaves_no_profile_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tabgrad as tg
 from tabgrad.autograd.grad_mode import ModeChange
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import DeviceError, DTypeError
+from tabgrad.core.errors import DeviceError, DTypeError, warn
 from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.trace import MODE, Box, Mode
 from tabgrad.hosts.devices import kind_of, names_nothing
@@ -109,9 +108,8 @@ class autocast(ModeChange):
     ) -> None:  # fmt: skip
         super().__init__()
         if enabled and names_nothing(device_type):
-            warnings.warn(
+            warn(
                 f"autocast: there is no accelerator for {device_type!r} here; nothing is cast",
-                stacklevel=2,
             )
             enabled = False
         device_type = kind_of(device_type)
@@ -121,9 +119,8 @@ class autocast(ModeChange):
         if enabled:
             _check("autocast", device_type, self.dtype)
         if enabled and not _has(device_type, self.dtype):
-            warnings.warn(
+            warn(
                 f"autocast: {device_type} has no {self.dtype.name} here; nothing is cast",
-                stacklevel=2,
             )
             enabled = False
         self.enabled = enabled

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import tabgrad as tg
 from tabgrad.core import tree
 from tabgrad.core.capture import capturing, gradients_of
-from tabgrad.core.errors import GradientError
+from tabgrad.core.errors import GradientError, warn
 from tabgrad.core.trace import MODE, using
 from tabgrad.hosts.devices import names_nothing
 from tabgrad.tensor.vectors import joined, write_parts
@@ -44,9 +43,8 @@ class GradScaler:
                 f"got {growth_factor} and {backoff_factor}"
             )
         if enabled and names_nothing(device):
-            warnings.warn(
+            warn(
                 f"GradScaler: there is no accelerator for {device!r} here; nothing is scaled",
-                stacklevel=2,
             )
             enabled = False
         self._device = device

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import tabgrad as tg
 from tabgrad.autograd.forward_ad import dual_level, make_dual, unpack_dual
-from tabgrad.core.errors import GradientError
+from tabgrad.core.errors import GradientError, warn
 
 
 class GradcheckError(GradientError):
@@ -165,10 +164,9 @@ class _Check:
             )
         for i in self.at:
             if self.inputs[i].dtype is not tg.float64:
-                warnings.warn(
+                warn(
                     f"gradcheck: input {i} is {self.inputs[i].dtype}; differences will likely be too coarse, "
                     "give float64 or complex128",
-                    stacklevel=3,
                 )
         outputs = _tuple(self.func(*self.inputs))
         self.which = [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any, Self, TypeVar, overload
 
+from tabgrad.core.errors import warn
 from tabgrad.core.trace import MODE, Mode
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,12 +46,11 @@ class ModeChange:
     def __call__(self, fn: F) -> F:
         """Decorate `fn` to run under the changed mode."""
         if inspect.isclass(fn):
-            warnings.warn(
+            warn(
                 "Decorating classes is deprecated and will be disabled in future versions. You should only "
                 f"decorate functions or methods. Making a {fn.__name__} runs under the mode, and nothing else "
                 "of it does: decorate its __init__",
                 FutureWarning,
-                stacklevel=2,
             )
         if inspect.iscoroutinefunction(fn):
             return self._coroutine(fn)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.core.errors import warn
 from tabgrad.transforms.hooks import queue_callback
 
 
@@ -40,9 +40,8 @@ class Variable(metaclass=_Variables):
         if data is None:
             data = tg.empty(0)
         if volatile:
-            warnings.warn(
+            warn(
                 "volatile was removed and has no effect: use `with no_grad():` instead",
-                stacklevel=2,
             )
         if not isinstance(data, tg.Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tabgrad.compiler.state import State
-from tabgrad.core.errors import CaptureError, user_frame, user_level
+from tabgrad.core.errors import CaptureError, user_frame, warn
 from tabgrad.core.graph import Value
 from tabgrad.core.trace import Box, wrap
 from tabgrad.dispatch import REMEMBERED
@@ -200,10 +199,9 @@ class Capture:
         """Warn that a value was read, once per function."""
         if not self.active and self.name not in seen:
             seen.add(self.name)
-            warnings.warn(
+            warn(
                 f"tabgrad.compile: {self.name} {self.reason}, so it runs as it is; return the tensor and read "
                 "it outside, or compile with fullgraph=True to have this raise",
-                stacklevel=user_level(),
             )
 
 

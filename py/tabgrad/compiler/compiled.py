@@ -6,7 +6,6 @@ import copy
 import functools
 import inspect
 import sys
-import warnings
 from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from tabgrad.compiler.python_values import is_array, tensor_state
 from tabgrad.compiler.rollback import CallRollback
 from tabgrad.compiler.state import State
 from tabgrad.core import tree
-from tabgrad.core.errors import DeviceLostError, OutOfMemoryError, user_level
+from tabgrad.core.errors import DeviceLostError, OutOfMemoryError, warn
 from tabgrad.core.locks import alone, lock
 from tabgrad.core.shown import shown_by
 from tabgrad.core.trace import MODE, Box, using
@@ -215,10 +214,9 @@ class Compiled:
         self.reason = f"was traced too often, as {what} {how}"
         n = self.causes[what] = self.causes.get(what, 0) + 1
         if n == LIMIT:
-            warnings.warn(
+            warn(
                 f"tabgrad.compile: {self.label} was traced {LIMIT} times because {what} {how}. Calls that fit "
                 "no trace run as they are from now on; pass what changes as a tensor, or keep it as it is",
-                stacklevel=user_level(),
             )
         return n >= LIMIT
 

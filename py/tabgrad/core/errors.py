@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from types import FrameType
 
 
@@ -105,19 +106,23 @@ class ExportError(TabgradError, RuntimeError):
     """A function can't be exported as a static graph."""
 
 
+OWN = ("tabgrad.", "tabgrad_native.")
+"""How the names of its modules begin."""
+
+
 def user_frame(above: int) -> FrameType | None:
     """Return the innermost frame outside tabgrad, the `above`th caller or one further out."""
     frame: FrameType | None = sys._getframe(above)
-    while frame is not None and (frame.f_globals.get("__name__") or "").startswith("tabgrad."):
+    while frame is not None and (frame.f_globals.get("__name__") or "").startswith(OWN):
         frame = frame.f_back
     return frame
 
 
-def user_level() -> int:
-    """Return the `stacklevel` that makes the caller's warning name the user's line."""
-    user, level = user_frame(2), 1
-    frame: FrameType | None = sys._getframe(1)
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn, naming the user's line that led here."""
+    user, level = user_frame(1), 1
+    frame: FrameType | None = sys._getframe()
     while frame is not user and frame is not None:
         frame = frame.f_back
         level += 1
-    return level
+    warnings.warn(message, category, stacklevel=level)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, warn
 from tabgrad.core.promotion import the_device
 from tabgrad.core.spec import spec
 from tabgrad.core.trace import constant
@@ -82,11 +81,10 @@ def _paired(complex_: bool, return_complex: bool | None) -> bool:
             "require that return_complex=True in a future PyTorch release."
         )
     if return_complex is False:
-        warnings.warn(
+        warn(
             "stft with return_complex=False is deprecated. In a future pytorch release, stft will return "
             "complex tensors for all inputs, and return_complex=False will raise an error. Call "
             "view_as_real on the complex output instead",
-            stacklevel=4,
         )
     return return_complex is False
 
@@ -124,10 +122,9 @@ def _check_frames(x: Tensor, n_fft: int, hop: int, length: int, window: Tensor |
 
 
 def _warn_of_no_window(why: str) -> None:
-    warnings.warn(
+    warn(
         f"A window was not provided. A rectangular window will be applied, {why}. To suppress this warning "
         "and use a rectangular window, explicitly set `window=tabgrad.ones(n_fft)`",
-        stacklevel=5,
     )
 
 
@@ -188,10 +185,9 @@ def istft(
         v.part(_added(level, hop), 1, start, min(end, whole))
     )
     if end > whole:
-        warnings.warn(
+        warn(
             "The length of signal is shorter than the length parameter. Result is being padded with zeros in "
             "the tail. Please check your center and hop_length settings.",
-            stacklevel=3,
         )
         found = pad_constant(found, ((0, 0), (0, end - whole)))
     return found if batched else v.reshape.bind(found, shape=found.spec.shape[1:])

@@ -206,7 +206,7 @@ async def connect_async(diagnose: bool = False) -> BrowserHost:
     try:
         bridge = await run_js(bridge_source())(pyodide_js._module, diagnose)
     except JsException as error:
-        raise DeviceError(f"no WebGPU device: {error}. Use device 'cpu'") from error
+        raise DeviceError(f"no WebGPU device: {error}. Use device 'cpu'") from None
     return BrowserHost(bridge)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import warnings
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from tabgrad.core.errors import (
     DTypeError,
     HostError,
     WouldBlockError,
-    user_level,
+    warn,
 )
 from tabgrad.core.locks import lock
 from tabgrad.core.settings import on_restore, setting
@@ -124,7 +123,7 @@ class Device:
         if narrow is not None:
             if asked and not self._warned:
                 self._warned = True
-                warnings.warn(f"{self} has no {dtype.name}; using {narrow.name}", stacklevel=4)
+                warn(f"{self} has no {dtype.name}; using {narrow.name}")
             dtype = narrow
         if dtype is dt.float16 and not self.backend.has_float16:
             raise DTypeError(
@@ -367,10 +366,9 @@ def _tell_why_not() -> None:
             f"no GPU can be used ({why}), and the device 'cpu' needs NumPy, which is not installed: "
             "`import micropip; await micropip.install('numpy')`"
         )
-    warnings.warn(
+    warn(
         f"no GPU can be used ({why}): tensors are made on the device 'cpu'. "
         "tabgrad.set_default_device('cpu') says that you want this",
-        stacklevel=user_level(),
     )
 
 
@@ -442,7 +440,7 @@ def _connect(where: Device) -> Backend:
         if where._lost:
             raise DeviceLostError(
                 f"{where}: the device was lost, and no other was opened: {error}"
-            ) from error
+            ) from None
         raise
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
+from tabgrad.core.errors import warn
 from tabgrad.tensor import Tensor
 
 ON_HOST = {
@@ -25,12 +25,10 @@ def on_host(name: str, fun: Callable[..., Any], *given: Tensor, **params: Any) -
     reason = ON_HOST[name]
     if device.type != "cpu" and name not in _WARNED:
         _WARNED.add(name)
-        warnings.warn(
+        warn(
             f"{name}: runs on cpu, with NumPy, for a tensor on {device}: {reason}. Move the tensor with "
             ".to('cpu') to choose this yourself",
             UserWarning,
-            # of the public form, the function, its checks, and this one
-            stacklevel=5,
         )
     return fun(*given, **params)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Self
 
 import tabgrad as tg
+from tabgrad.core.errors import warn
 from tabgrad.nn.module import Module
 from tabgrad.nn.parameter import Parameter
 
@@ -93,7 +93,7 @@ class Container(Module):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__()
-        warnings.warn("nn.Container is deprecated: subclass nn.Module", FutureWarning, stacklevel=2)
+        warn("nn.Container is deprecated: subclass nn.Module", FutureWarning)
         for key, value in kwargs.items():
             self.add_module(key, value)
 

@@ -7,11 +7,11 @@ input reaches; for a weight of shape (out, in, *kernel) they are in × kernel an
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 
 import tabgrad as tg
+from tabgrad.core.errors import warn
 
 if TYPE_CHECKING:
     from tabgrad.tensor.generator import Generator
@@ -232,10 +232,9 @@ def _deprecated(fn: Callable[P, Tensor]) -> Callable[P, Tensor]:
     name = fn.__name__[:-1]
 
     def old(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        warnings.warn(
+        warn(
             f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`.",
             FutureWarning,
-            stacklevel=2,
         )
         return fn(*args, **kwargs)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import tabgrad as tg
 import tabgrad.nn.functional as F
+from tabgrad.core.errors import warn
 from tabgrad.nn.functional.loss import legacy_reduction
 from tabgrad.nn.module import Layer, Optioned
 
@@ -139,10 +139,9 @@ class NLLLoss2d(NLLLoss):
         self, weight: Tensor | None = None, size_average: Old = None, ignore_index: int = -100,
         reduce: Old = None, reduction: str = "mean",
     ) -> None:  # fmt: skip
-        warnings.warn(
+        warn(
             "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in replacement.",
             FutureWarning,
-            stacklevel=2,
         )
         super().__init__(weight, size_average, ignore_index, reduce, reduction)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tabgrad as tg
+from tabgrad.core.errors import warn
 from tabgrad.nn import hooks
 from tabgrad.nn.parameter import Parameter, UninitializedParameter
 
@@ -208,12 +208,11 @@ def _take(
         return
     if not assign:
         if t.device.type == "meta" != value.device.type:
-            warnings.warn(
+            warn(
                 f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the "
                 "current model, which is a no-op. (Did you mean to pass `assign=True` to assign items in the "
                 "state dictionary to their corresponding key in the module instead of copying them in place?)",
                 UserWarning,
-                stacklevel=2,
             )
         with tg.no_grad():
             t.copy_(value)

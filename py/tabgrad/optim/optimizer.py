@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from tabgrad.core.capture import (
     on_replay,
     refuse,
 )
-from tabgrad.core.errors import DTypeError
+from tabgrad.core.errors import DTypeError, warn
 from tabgrad.core.interrupts import uninterruptible
 from tabgrad.core.naming import is_own
 from tabgrad.core.shown import shown_by
@@ -245,11 +244,10 @@ class Optimizer:
             if id(p) in known:
                 raise ValueError("some parameters appear in more than one parameter group")
         if len({id(p) for p in given}) != len(given):
-            warnings.warn(
+            warn(
                 "optimizer contains a parameter group with duplicate parameters; in future, this will cause an "
                 "error. Each is updated once in a step",
                 UserWarning,
-                stacklevel=4,
             )
 
     def _depend(self) -> None:

@@ -83,8 +83,10 @@ class Watch:
         return self in ACTIVE
 
     def begin(self) -> None:
-        """Collect from now on."""
+        """Collect from now on; what devices have recorded before is computed, and is not part of it."""
         if self not in ACTIVE:
+            if self.with_device:
+                finish_devices()
             ACTIVE.append(self)
             _settle()
 
@@ -334,7 +336,7 @@ def _raw(backend: Any, stored: Stored) -> Any:
 
 
 def finish_devices() -> None:
-    """Let the devices compute what is recorded, so that it is part of the profile."""
+    """Let the devices compute and send what is recorded, so that it belongs to what went before."""
     from tabgrad.hosts.devices import connected
 
     for device in connected():

@@ -10,13 +10,19 @@ from __future__ import annotations
 import functools
 import sys
 import types
-import warnings
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from tabgrad.core import tree
-from tabgrad.core.errors import DeviceError, DTypeError, GradientError, ShapeError, SparseError
+from tabgrad.core.errors import (
+    DeviceError,
+    DTypeError,
+    GradientError,
+    ShapeError,
+    SparseError,
+    warn,
+)
 from tabgrad.core.promotion import cast
 from tabgrad.core.tensor_arguments import not_a_tensor
 from tabgrad.core.trace import MODE, Box, using
@@ -334,12 +340,11 @@ def _check(name: str, y: Box, t: Box) -> None:
             f"result has {y.spec.shape}"
         )
     if t.spec.size:
-        warnings.warn(
+        warn(
             f"An output with one or more elements was resized since it had shape {list(t.spec.shape)}, which "
             f"does not match the required output shape {list(y.spec.shape)}. Give {name} an out tensor of that "
             "shape, or an empty one",
             UserWarning,
-            stacklevel=3,
         )
 
 

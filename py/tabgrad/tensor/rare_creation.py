@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import builtins
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError
+from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError, warn
 from tabgrad.core.scalars import number
 from tabgrad.core.shape import axis_of
 from tabgrad.ops.elementwise import copy
@@ -51,11 +50,10 @@ def range(
     >>> tg.range(1, 3, device="cpu")
     tensor([1., 2., 3.])
     """
-    warnings.warn(
+    warn(
         "tabgrad.range is deprecated, as PyTorch's is: its behavior is inconsistent with Python's range. Use "
         "tabgrad.arange, which produces values in [start, end).",
         UserWarning,
-        stacklevel=3,
     )
     where, target = creation.placed(dtype, device, None)
     if target.category not in (dt.INT, dt.FLOAT) or target is dt.bool_:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import warnings
 import weakref
 from collections.abc import Iterator
 from copy import deepcopy
@@ -14,7 +13,7 @@ from tabgrad import dispatch
 from tabgrad.core import dtype as dt, trace
 from tabgrad.core.capture import clear_grad
 from tabgrad.core.dtype import DType
-from tabgrad.core.errors import GradientError
+from tabgrad.core.errors import GradientError, warn
 from tabgrad.core.naming import is_own
 from tabgrad.core.shape import Size, size_of
 from tabgrad.core.spec import Spec
@@ -240,10 +239,9 @@ class Tensor(
         found = self._grad
         if found is None and self.tracked and not nodes.is_leaf(self):
             if self.node is not None and "retain" not in (self.node.notes or ()):
-                warnings.warn(
+                warn(
                     "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
                     "attribute won't be populated during autograd.backward(). Use .retain_grad() on it first.",
-                    stacklevel=2,
                 )
         return found
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence, ValuesView
 from typing import Any, NamedTuple
 
 from tabgrad.core import tree
-from tabgrad.core.errors import GradientError, TransformError
+from tabgrad.core.errors import GradientError, TransformError, warn
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.shape import Size
 from tabgrad.core.spec import Spec
@@ -137,10 +136,9 @@ def backward(
     name of `grad_tensors`.
     """
     if grad_variables is not None:
-        warnings.warn(
+        warn(
             "backward: `grad_variables` is deprecated; use `grad_tensors`",
             FutureWarning,
-            stacklevel=2,
         )
         if grad_tensors is not None:
             raise GradientError(
@@ -201,10 +199,9 @@ def grad(
     (tensor(6.),)
     """
     if not only_inputs:
-        warnings.warn(
+        warn(
             "grad: `only_inputs` is deprecated and does nothing; `backward` adds to the `.grad` of leaves",
             FutureWarning,
-            stacklevel=2,
         )
     if materialize_grads and allow_unused is False:
         raise ValueError(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tabgrad.core.errors import GradientError, TransformError
+from tabgrad.core.errors import GradientError, TransformError, warn
 from tabgrad.core.trace import MODE, Box, Interpreter, Mode, filled, using, wrap, zeros_like
 from tabgrad.transforms import rule_results
 from tabgrad.transforms.autograd import Autograd
@@ -226,9 +225,8 @@ class FunctionCall(LevelCall):
                     f"inputs that are modified inplace must all be outputs of the Function ({self.name})"
                 )
             if not any(x is a for a in args):
-                warnings.warn(
+                warn(
                     f"{self.name}: mark_dirty was given a tensor that is no input; it need not be marked",
-                    stacklevel=2,
                 )
 
     def at_autograd(self, level: Autograd, args: list[Any], mode: Mode) -> list[Any]:

@@ -119,6 +119,8 @@ async def test_a_browser_without_an_adapter_says_so(device):
         error = await laws.raises(DeviceError, connect_async("webgpu"))
         assert "no adapter" in str(error)
         assert "device 'cpu'" in str(error)
+        assert error.__suppress_context__, "the cause is in the message, and is not shown again"
+        assert error.__cause__ is None
     finally:
         js.Reflect.deleteProperty(js.navigator.gpu, "requestAdapter")
     (await connect_async("webgpu")).close()

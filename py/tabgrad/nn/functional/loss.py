@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 from tabgrad.core import dtype as dt
-from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, user_level
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, warn
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, needs_real, same_dtype, widened
 from tabgrad.core.shape import axis_of
@@ -354,10 +353,9 @@ def _one_shape(name: str, input: Tensor, target: Tensor) -> None:
 def _tell_of_broadcast(input: Tensor, target: Tensor) -> None:
     """Warn of a loss of each number with each: (n,) and (n, 1) is seldom meant."""
     if input.spec.shape != target.spec.shape:
-        warnings.warn(
+        warn(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
             "will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-            stacklevel=user_level(),
         )
 
 

@@ -7,12 +7,11 @@ many, it is a product with a matrix of weights, made of comparisons of coordinat
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import FLOAT, float32, promote, uint8
-from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError
+from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, warn
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import cast, needs_float, same_dtype, widened
 from tabgrad.core.scalars import is_number
@@ -439,10 +438,9 @@ def upsample(
     mode: str = "nearest", align_corners: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Resize as `interpolate` does, by an old name: a UserWarning says so."""
-    warnings.warn(
+    warn(
         "`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.",
         UserWarning,
-        stacklevel=2,
     )
     return interpolate(input, size, scale_factor, mode, align_corners)
 
@@ -451,10 +449,9 @@ def upsample_nearest(
     input: Tensor, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None
 ) -> Tensor:
     """Resize as `interpolate` does with mode "nearest", by an old name: a UserWarning says so."""
-    warnings.warn(
+    warn(
         "`nn.functional.upsample_nearest` is deprecated. Use `nn.functional.interpolate` instead.",
         UserWarning,
-        stacklevel=2,
     )
     return interpolate(input, size, scale_factor, "nearest")
 
@@ -463,10 +460,9 @@ def upsample_bilinear(
     input: Tensor, size: Dims | None = None, scale_factor: float | Sequence[float] | None = None
 ) -> Tensor:
     """Resize as `interpolate` does with aligned corners, by an old name: a UserWarning says so."""
-    warnings.warn(
+    warn(
         "`nn.functional.upsample_bilinear` is deprecated. Use `nn.functional.interpolate` instead.",
         UserWarning,
-        stacklevel=2,
     )
     return interpolate(input, size, scale_factor, "bilinear", True)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.core.errors import warn
 from tabgrad.tensor.vectors import alike, joined, write_parts
 
 Tensor = tg.Tensor
@@ -95,10 +95,9 @@ def clip_grad_norm(
     error_if_nonfinite: bool = False, foreach: bool | None = None,
 ) -> Tensor:  # fmt: skip
     """Do what `clip_grad_norm_` does, with a FutureWarning: this is its old name."""
-    warnings.warn(
+    warn(
         "`nn.utils.clip_grad_norm` is now deprecated in favor of `nn.utils.clip_grad_norm_`.",
         FutureWarning,
-        stacklevel=2,
     )
     return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import tabgrad as tg
+from tabgrad.core.errors import warn
 from tabgrad.optim.optimizer import Group, Optimizer
 
 Tensor = tg.Tensor
@@ -77,11 +77,10 @@ class LRScheduler:
     def step(self, epoch: int | None = None) -> None:
         """Go one step further, or to `epoch`."""
         if self._step_count == 1 and not getattr(self.optimizer, "_opt_called", True):
-            warnings.warn(
+            warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`: call the optimizer first, "
                 "else the first value of the learning rate is skipped",
                 UserWarning,
-                stacklevel=2,
             )
         self._step_count += 1
         self._update_lr(epoch)

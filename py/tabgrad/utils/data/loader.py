@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
+from tabgrad.core.errors import warn
 from tabgrad.core.settings import setting
 from tabgrad.hosts.host import in_browser
 from tabgrad.utils.data.collate import default_collate, default_convert
@@ -141,9 +141,8 @@ class DataLoader(Generic[T_co]):
 
     def __iter__(self) -> Iterator[Any]:
         if self.pin_memory:
-            warnings.warn(
+            warn(
                 "'pin_memory' argument is set as true but there is no pinned memory here: it is not used.",
-                stacklevel=2,
             )
         return self._get_iterator()
 
@@ -209,10 +208,9 @@ def _check_workers(count: int, timeout: float, ahead: int | None, persistent: bo
         asked = getattr(os, "sched_getaffinity", None)
         cores = len(asked(0)) if asked else os.cpu_count() or 1
         if count > cores:
-            warnings.warn(
+            warn(
                 f"This DataLoader will create {count} worker processes in total, and there are {cores} cores "
                 "here: more workers than cores may be slower than fewer.",
-                stacklevel=3,
             )
 
 
@@ -250,8 +248,7 @@ def _no_processes() -> bool:
         return False
     if not _Said.in_browser:
         _Said.in_browser = True
-        warnings.warn(
+        warn(
             "DataLoader: a browser has no processes, so num_workers is taken for 0 and batches are made here",
-            stacklevel=3,
         )
     return True
