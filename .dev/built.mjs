@@ -46,12 +46,16 @@ export function state(folder) {
 
 /**
  * Build, unless that would make the same again. What a build leaves counts as done only when it has ended, and
- * as made of the inputs that were there when it began.
+ * as made of the inputs that were there when it began. `place` says what is read and made, and where that is
+ * remembered.
  */
-export async function unlessBuilt(options, build) {
-  const key = inputs(root, options);
-  if (fresh(NAME, key + state(dist))) return console.log("web/dist is as a build would make it.");
-  stamp(NAME, "");
+export async function unlessBuilt(options, build, place = {}) {
+  const { sources = root, made = dist, remembered = { fresh, stamp } } = place;
+  const key = inputs(sources, options);
+  if (remembered.fresh(NAME, key + state(made))) {
+    return console.log("web/dist is as a build would make it.");
+  }
+  remembered.stamp(NAME, "");
   await build();
-  stamp(NAME, key + state(dist));
+  remembered.stamp(NAME, key + state(made));
 }

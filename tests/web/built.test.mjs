@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { inputs, state } from "../../.dev/built.mjs";
+import { inputs, state, unlessBuilt } from "../../.dev/built.mjs";
 
 /** A folder with some sources, and what changes one of them. */
 function sources() {
@@ -63,5 +63,43 @@ test("what is missing, cut, added or written again below a built folder is seen"
   const less = state(folder);
   utimesSync(join(folder, "package-lock.json"), 1, 1);
   assert.equal(new Set([before, cut, more, less, state(folder)]).size, 5);
+  rmSync(folder, { recursive: true });
+});
+
+test("a build that was stopped, failed or overtaken by a change does not count as done", async () => {
+  const { folder, write } = sources();
+  const made = join(folder, "web", "dist");
+  const stamps = new Map();
+  const remembered = {
+    fresh: (name, key) => stamps.get(name) === key,
+    stamp: (name, key) => stamps.set(name, key),
+  };
+  let times = 0;
+  const attempt = (build) => unlessBuilt({}, build, { sources: folder, made, remembered });
+  const whole = (build) =>
+    attempt(() => {
+      times += 1;
+      write("web/dist/page.js", "made");
+      return build?.();
+    });
+  await whole();
+  await whole();
+  assert.equal(times, 1, "the second one had nothing to do");
+  write("py/a.py", "2");
+  void attempt(() => new Promise(() => {})); // as one that is killed: what it made last lies there
+  await whole();
+  assert.equal(times, 2, "one that never ended");
+  write("py/a.py", "3");
+  await assert.rejects(
+    attempt(() => Promise.reject(new Error("no room"))),
+    /no room/,
+  );
+  write("py/a.py", "2"); // what lies there was made of this, but may be half of what the failed one made
+  await whole(() => write("py/a.py", "4"));
+  assert.equal(times, 3, "one that failed");
+  await whole();
+  assert.equal(times, 4, "a source that changed while it was built");
+  await whole();
+  assert.equal(times, 4);
   rmSync(folder, { recursive: true });
 });

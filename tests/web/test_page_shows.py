@@ -274,6 +274,10 @@ def test_markup_runs_nothing_and_reaches_nothing(page: Page, site_url: str) -> N
 HINTS = {
     "input": ("name = input('who?')", "reads no keyboard"),
     "absent": ("import pandas", "pandas is not here, and nothing can be installed"),
+    "package": (
+        "import pyodide_js\nawait pyodide_js.loadPackage('micropip')",
+        "No package can be loaded or installed here",
+    ),
     "torch": ("import torch.nn as nn", "PyTorch is not here, but tabgrad has its names"),
     "document": ("from js import document", "it sees no document"),
     "fetch": (
@@ -314,6 +318,11 @@ def test_an_error_of_the_place_has_a_hint(desk: Desk, name: str) -> None:
     output = desk.run(program)
     assert words in output
     assert "runner.py" not in output
+
+
+def test_a_warning_names_the_line_of_the_program(desk: Desk) -> None:
+    output = desk.run("import tabgrad as tg\n\ntg.ones(2, dtype=tg.float64, device='webgpu')")
+    assert "my_digits.py:3: UserWarning: webgpu has no float64" in output
 
 
 def test_other_errors_have_none(desk: Desk) -> None:

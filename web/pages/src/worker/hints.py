@@ -18,6 +18,10 @@ FILES = (
     "A program on this page sees no files of yours, only what it has written itself. Write the data into the "
     "program, as text between three quotes, or run it on your own computer: pip install tabgrad"
 )
+INSTALLED = (
+    f"No package can be loaded or installed here: a program on this page has {HERE}. On your own computer: "
+    "pip install tabgrad, and what else you need."
+)
 MAGIC = (
     "Lines that begin with % or ! are for notebooks, and nothing can be installed here: a program on this page "
     f"has {HERE}. Take the line out."
@@ -67,6 +71,10 @@ def of_one(error: BaseException) -> str:
         return DOCUMENT
     if isinstance(error, OSError):
         return of_system(error)
+    if isinstance(error, Exception) and "No known package" in str(
+        error
+    ):  # as Pyodide's loadPackage says
+        return INSTALLED
     if networked(error):
         return NETWORK
     return ""
