@@ -111,12 +111,12 @@ def test_dispatches_of_one_more_step(name: str, batch: int) -> None:
 
 
 @pytest.mark.every_host
-@grouped("name, batch", [(name, batch) for name in NETS for batch in (1, 7)])
+@grouped("name, batch", [(name, (1, 7)[i % 2]) for i, name in enumerate(NETS)])
 def test_values_are_those_of_numpy_and_the_same_each_time(
     device: Any, name: str, batch: int
 ) -> None:
     make, _ = NETS[name]
-    for steps in (2, 7):
+    for steps in (2, 5):
         want, got, again = (trained(make, d, batch, steps, 2) for d in ("cpu", device, device))
         for a, b, c in zip(want, got, again, strict=True):
             a, b, c = (v.cpu().numpy() for v in (a, b, c))
