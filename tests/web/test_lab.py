@@ -56,6 +56,15 @@ def run_all(page: Page, notebook: str) -> list[str]:
     return ["\n".join(area.all_inner_texts()) for area in areas]
 
 
+def test_the_files_it_lists_are_those_of_the_folder(lab: Page) -> None:
+    """A later build has what an earlier one left, compressed, in the folder that it lists."""
+    listed = lab.request.get("lab/api/contents/all.json").json()["content"]
+    folder = ROOT / "notebooks"
+    assert {one["name"] for one in listed} == {
+        path.name for path in folder.iterdir() if not path.name.startswith(".")
+    }
+
+
 def test_a_pytorch_notebook_runs_unmodified(lab: Page) -> None:
     alias, versions, model, losses, accuracy, _plot = run_all(lab, "pytorch.ipynb")
     assert alias == "<torch means tabgrad; remove() undoes it>"
