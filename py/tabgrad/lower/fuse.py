@@ -23,6 +23,46 @@ from tabgrad.lower.stored import choose_stored
 NOWHERE: Mapping[Node, tuple[Node, int]] = {}
 
 
+LARGE = 1 << 20
+"""A group that is the last to read so many elements runs as soon as it can."""
+
+
+def promptly(p: Program, groups: list[Group], of: dict[int, Group]) -> list[Group]:
+    """Move groups forward that free much more memory than their results take."""
+    sizes = {i: n.spec.size for g in groups for i, n in g.loads.items() if i in of}
+    if not p.decide("promptly", lambda: max(sizes.values(), default=0) >= LARGE):
+        return groups
+    readers: dict[int, list[Group]] = {i: [] for i in sizes}
+    for g in groups:
+        for i in g.loads:
+            if i in readers:
+                readers[i].append(g)
+    outputs = {o.id for o in p.outputs}
+    left = {i: len(found) for i, found in readers.items()}
+    out: list[Group] = []
+    done: set[int] = set()
+
+    def frees(g: Group) -> bool:
+        last = sum(sizes[i] for i in g.loads if left.get(i) == 1 and i not in outputs)
+        made = sum(m.spec.size for m in g.members if m.id in sizes or m.id in outputs)
+        return last >= max(LARGE, 2 * made)
+
+    for start in groups:
+        stack = [start]
+        while stack:
+            g = stack.pop()
+            if id(g) in done or any(i in of and id(of[i]) not in done for i in g.loads):
+                continue
+            done.add(id(g))
+            out.append(g)
+            near = [i for i in (*g.loads, *(m.id for m in g.members)) if i in readers]
+            for i in g.loads:
+                if i in left:
+                    left[i] -= 1
+            stack += [r for i in reversed(near) for r in reversed(readers[i]) if frees(r)]
+    return out
+
+
 class Fuser:
     """Groups the nodes of one program. `stored` always have buffers, `calls` are routines. Kernels of
     several ops bind at most `buffers`, if that is less than the limit of the device. `inside` are the
@@ -50,7 +90,7 @@ class Fuser:
                 self.start(n)
         self.merge_all()
         self.join_siblings()
-        return self.ordered()
+        return promptly(self.p, self.ordered(), self.of)
 
     # -- groups ------------------------------------------------------------------------------------
 

@@ -11,20 +11,24 @@ from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array, Operand, same_dtype
-from tabgrad.core.promotion import accumulate
-from tabgrad.core.spec import Spec, spec
-from tabgrad.ops.elementwise import add, div, exp, maximum, mul, sub, where
-from tabgrad.ops.indexing import iota
+from tabgrad.core.promotion import accumulate, cast, single
+from tabgrad.core.spec import Params, Spec, spec
+from tabgrad.ops.elementwise import add, barrier, div, exp, maximum, mul, sub, where
+from tabgrad.ops.indexing import cat, iota
 from tabgrad.ops.linalg import matmul, transposed
 from tabgrad.ops.reduction import keep, peak, reduce_sum
 from tabgrad.ops.rounding import eq, ge
+from tabgrad.ops.view import part, reshape
 
 if TYPE_CHECKING:
-    from tabgrad.core.op import Operands, Tangents
+    from tabgrad.core.op import Needs, Operands, Tangents
     from tabgrad.tensor import Tensor
+    from tabgrad.tensor.types import Ints
 
 LOWEST = -3.4e38
 """Stands for the largest score of a row that is masked whole, which gives zeros then."""
+BLOCK = 1 << 22
+"""The most scores that a derivative holds at once, one row at least: they are computed again block by block."""
 
 
 def _attention_spec(*operands: Spec, causal: bool, scale: float) -> Spec:
@@ -48,8 +52,10 @@ def _attention_spec(*operands: Spec, causal: bool, scale: float) -> Spec:
     return spec((*lead, rows, width), dtype)
 
 
-def scores_of(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
-    """Compute scale q kᵀ + mask.
+def scores_of(
+    q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float, first: int = 0
+) -> Tensor:
+    """Compute scale q kᵀ + mask, the first row of `q` being row `first`.
 
     A bool mask keeps where it is true, any other is added.
     """
@@ -61,7 +67,8 @@ def scores_of(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: fl
     if causal:
         shape, kind = scores.spec.shape, scores.device.index_dtype
         n = len(shape)
-        row = keep(iota(shape[-2], kind, scores.device), scores, (*range(n - 2), n - 1))
+        row = iota(shape[-2], kind, scores.device)
+        row = keep(add(row, first) if first else row, scores, (*range(n - 2), n - 1))
         column = keep(iota(shape[-1], kind, scores.device), scores, tuple(range(n - 1)))
         scores = where(ge(row, column), scores, -math.inf)
     return scores
@@ -76,13 +83,96 @@ def safe_softmax(x: Tensor) -> Tensor:
     return div.bind(e, keep(where(eq(total, 0), 1, total), x, last))
 
 
+# -- derivatives -----------------------------------------------------------------------------------
+
+
 def _derivative(
     primals: Operands, tangents: Tangents, _y: Tensor, *, causal: bool, scale: float
+) -> Tensor | None:
+    """Compute the change of the result, block by block where the scores are many."""
+    lead = primals[0].spec.shape[:-1]
+    if math.prod(lead) * primals[1].spec.shape[-2] <= BLOCK:
+        return _push(primals, tangents, causal, scale)
+    found = [
+        _push(_cut(primals, block), _cut(tangents, block), causal, scale, block[2])
+        for block in _blocks(primals[0].spec.shape, primals[1].spec.shape[-2])
+    ]
+    return None if found[0] is None else _joined(found, lead)
+
+
+def _pull(
+    ct: Tensor, needs: Needs, inputs: Operands, _y: Tensor, params: Params
+) -> tuple[Tensor | None, ...]:
+    """Compute the cotangents, block by block where the scores are many: none outlives its block.
+
+    Those of q and of a mask are joined, those of k and v added up in the order of the blocks, in float32 at
+    least.
+    """
+    q, k, *_ = inputs
+    causal: Any = params["causal"]
+    scale: Any = params["scale"]
+    if math.prod(q.spec.shape[:-1]) * k.spec.shape[-2] <= BLOCK:
+        return _pull_block(ct, needs, inputs, causal, scale)
+    rows: tuple[list[Any], ...] = tuple([] for _ in inputs)
+    batch = -1
+    for block in _blocks(q.spec.shape, k.spec.shape[-2]):
+        (part_of_ct,) = _cut((ct,), block, rows=(0,))
+        found = _pull_block(part_of_ct, needs, _cut(inputs, block), causal, scale, block[2])
+        for i, (out, one) in enumerate(zip(rows, found, strict=True)):
+            if one is not None and i in (1, 2) and block[0] == batch:
+                # not one product of the scores of all blocks
+                out[-1] = accumulate(out[-1], barrier.bind(single(one)))
+            elif one is not None:
+                out.append(single(one) if i in (1, 2) else one)
+        batch = block[0]
+    return tuple(
+        _joined([cast(one, x.spec.dtype) for one in out], x.spec.shape[:-1]) if out else None
+        for out, x in zip(rows, inputs, strict=True)
+    )
+
+
+def _blocks(q: Ints, columns: int) -> Iterator[Ints]:
+    """List blocks (first batch, last, first row, last) of at most BLOCK scores, of one row at least.
+
+    A block has whole matrices of scores, or some rows of a single one.
+    """
+    batches, rows = math.prod(q[:-2]), q[-2]
+    many, few = max(BLOCK // (rows * columns), 1), max(min(BLOCK // columns, rows), 1)
+    for batch in range(0, batches, many):
+        for row in range(0, rows, few):
+            yield batch, min(batch + many, batches), row, min(row + few, rows)
+
+
+def _cut(tensors: Tangents, block: Ints, rows: Ints = (0, 3)) -> list[Any]:
+    """Cut a block out of tensors, as [batch, ..., ...]: of those numbered `rows` its rows too."""
+    batch, batch_end, row, row_end = block
+    found: list[Any] = []
+    for i, x in enumerate(tensors):
+        if x is not None:
+            shape = x.spec.shape
+            if len(shape) != 3:
+                x = reshape.bind(x, shape=(math.prod(shape[:-2]), *shape[-2:]))
+            x = part(x, 0, batch, batch_end)
+            x = part(x, 1, row, row_end) if i in rows else x
+        found.append(x)
+    return found
+
+
+def _joined(blocks: list[Any], lead: Ints) -> Tensor:
+    """Join blocks along all axes but the last."""
+    width = blocks[0].spec.shape[-1]
+    flat = [reshape.bind(x, shape=(math.prod(x.spec.shape[:-1]), width)) for x in blocks]
+    whole = flat[0] if len(flat) == 1 else cat.bind(*flat, axis=0)
+    return reshape.bind(whole, shape=(*lead, width))
+
+
+def _push(
+    primals: Operands, tangents: Tangents, causal: bool, scale: float, first: int = 0
 ) -> Tensor | None:
     """Compute the probabilities p again: dy = p dv + (p (ds - Σ p ds)) v, with ds the change of the scores."""
     q, k, v, *rest = primals
     dq, dk, dv, *others = tangents
-    p = safe_softmax(scores_of(q, k, rest[0] if rest else None, causal, scale))
+    p = safe_softmax(scores_of(q, k, rest[0] if rest else None, causal, scale, first))
     ds = others[0] if others else None
     if dq is not None:
         ds = accumulate(ds, mul(matmul.bind(dq, transposed(k)), scale))
@@ -95,6 +185,31 @@ def _derivative(
     last = (len(ds.spec.shape) - 1,)
     ds = sub.bind(ds, mul.bind(p, keep(reduce_sum.bind(ds, axes=last), p, last)))
     return accumulate(dy, matmul.bind(ds, v))
+
+
+def _pull_block(
+    ct: Tensor, needs: Needs, inputs: Operands, causal: bool, scale: float, first: int = 0
+) -> tuple[Tensor | None, ...]:
+    """Transpose `_push`."""
+    q, k, v, *rest = inputs
+    p = safe_softmax(scores_of(q, k, rest[0] if rest else None, causal, scale, first))
+    found: list[Any] = [None] * len(inputs)
+    if needs[2]:
+        found[2] = matmul.bind(transposed(p), ct)
+    if not (needs[0] or needs[1] or any(needs[3:])):
+        return tuple(found)
+    ds = matmul.bind(ct, transposed(v))
+    last = (len(ds.spec.shape) - 1,)
+    ds = mul.bind(p, sub.bind(ds, keep(reduce_sum.bind(mul.bind(p, ds), axes=last), p, last)))
+    if any(needs[3:]):
+        found[3] = ds
+    if needs[0] or needs[1]:
+        ds = mul(ds, scale)
+    if needs[0]:
+        found[0] = matmul.bind(ds, k)
+    if needs[1]:
+        found[1] = matmul.bind(transposed(ds), q)
+    return tuple(found)
 
 
 def _batch(n: int, args: Operands, dims: Sequence[int | None], **params: Any) -> Tensor:
@@ -129,5 +244,8 @@ def attention(*operands: Operand, causal: bool, scale: float) -> Array:
     total = e.sum(-1, keepdims=True)
     return np.matmul(e / np.where(total == 0, 1, total), v).astype(q.dtype, copy=False)
 
+
+# a rule of its own, because the transposed derivative would hold the scores of all blocks at once
+attention.vjp = _pull
 
 __all__ = ["attention", "safe_softmax", "scores_of"]
