@@ -113,9 +113,12 @@ Pick = Callable[[str, int, Callable[[], Sequence[Any]], Callable[[], Any]], Any]
 
 
 class Program:
-    """The nodes of a program in order, with its inputs and outputs."""
+    """The nodes of a program in order, with its inputs and outputs; `software` is that of `Limits`."""
 
-    def __init__(self, decide: Decide | None = None, pick: Pick | None = None) -> None:
+    def __init__(
+        self, decide: Decide | None = None, pick: Pick | None = None, software: bool = False
+    ) -> None:
+        self.software = software
         self.decide: Decide = decide or (lambda what, choose: choose())
         self.pick: Pick = pick or (lambda question, origin, variants, fixed: fixed())
         self.nodes: list[Node] = []

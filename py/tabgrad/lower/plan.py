@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tabgrad.lower.convolutions
-import tabgrad.lower.kernels  # noqa: F401 (rewrites; the records of ops with a loop of their own)
+import tabgrad.lower.kernels
+import tabgrad.lower.long_rows  # noqa: F401 (rewrites; the records of ops with a loop of their own)
 from tabgrad.core.spec import Spec
 from tabgrad.lower import checks, routines, verify
 from tabgrad.lower.dialect import Dialect
@@ -88,7 +89,7 @@ def _lower(
     if limits.choices is not None:
         limits.choices.begin()
     specs = [raw[i][3] for i in wanted]
-    p = build(raw, wanted, moving, limits.decide, limits.pick)
+    p = build(raw, wanted, moving, limits.decide, limits.pick, limits.software)
     join_products(p)
     verify.program(p, specs)
     calls = routines.choose(p, limits)

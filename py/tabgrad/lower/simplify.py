@@ -26,20 +26,15 @@ from tabgrad.lower.ir import (
     inner,
 )
 from tabgrad.lower.record import RECORDS
-from tabgrad.lower.taps import reaching
-from tabgrad.lower.variants import size_class, steps_of
+from tabgrad.lower.variants import size_class
 
 Rule = Callable[[Program, Params, tuple[Node, ...]], Node | None]
 RULES: dict[str, Rule] = {}
 
 SMALL = 4
 """The most pieces of a cat that is computed by choosing between them at each read."""
-LONG_ROW = 4096
-"""Reductions of a few rows longer than this are done in two steps."""
-FAR_ROW = 1 << 20
-"""Longer rows are never left to one workgroup, because the turns of a thread are limited (`kernel.TURNS`)."""
 FAR_PRODUCT = 1 << 14
-"""Longer products are added up from parts for the same reason."""
+"""Longer products are added up from parts, because the turns of a thread are limited (`kernel.TURNS`)."""
 LONG_PRODUCT = 2048
 """Products of few results with a longer inner axis are computed in parts, which are added up."""
 PARTS = (2, 3, 4, 6, 8, 12, 16, 32)
@@ -102,14 +97,15 @@ def in_single(p: Program, op: Op, params: Params, srcs: tuple[Node, ...]) -> Nod
 
 def build(
     raw: Sequence[RawNode], outputs: Sequence[int], moving: frozenset[int] = frozenset(),
-    decide: Decide | None = None, pick: Pick | None = None,
+    decide: Decide | None = None, pick: Pick | None = None, software: bool = False,
 ) -> Program:  # fmt: skip
     """Build the program of the recorded nodes `raw`; `outputs` are the positions that are wanted.
 
     `moving` are slices of inputs whose place changes from run to run: each becomes an input of its own.
-    `decide` makes the choices that depend on sizes, `pick` those that may be measured.
+    `decide` makes the choices that depend on sizes, `pick` those that may be measured; `software` says that
+    threads run on the processor's own cores.
     """
-    p = Program(decide, pick)
+    p = Program(decide, pick, software)
     made: list[Node | None] = []
     for i, (op, params, srcs, its_spec) in enumerate(raw):
         p.origin = i
@@ -246,162 +242,6 @@ def _outermost(p: Program, srcs: tuple[Node, ...], axis: int) -> Node | None:
     return apply(p, "permute", apply(p, "cat", *turned, axis=0), dims=back)
 
 
-# -- reductions ------------------------------------------------------------------------------------
-
-
-def _unit(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    """Replace a reduction of axes of size 1 by a reshape."""
-    (x,) = srcs
-    axes: Any = params["axes"]
-    if all(x.shape[a] == 1 for a in axes):
-        return apply(
-            p, "reshape", x, shape=tuple(n for i, n in enumerate(x.shape) if i not in axes)
-        )
-    return None
-
-
-def _two_steps(name: str) -> Rule:
-    def split(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-        """Reduce a few long rows in parts, and then reduce the results."""
-        unit = _unit(p, params, srcs)
-        if unit is not None:
-            return unit
-        (x,) = srcs
-        axes: Any = params["axes"]
-        fewer = (
-            reaching(p, apply, x, axes)
-            if name == "reduce_sum" and x.name == "unwindow" and axes
-            else None
-        )
-        if fewer is not None:
-            return apply(p, name, fewer, axes=axes)
-        row = math.prod(x.shape[a] for a in axes)
-        if name in IDEMPOTENT and _is_uniform(x) and p.decide("filled row", lambda: row > 0):
-            return _first_along(p, x, axes)
-        inner = row // max(x.shape[axes[0]], 1) if axes else 1
-        rows = math.prod(x.shape) // max(row, 1)
-        pays = row > LONG_ROW and rows <= 256
-        if not p.decide("long row", lambda: pays) and row <= FAR_ROW:
-            return None
-        parts = fixed = _divisor(row, inner, 16 if pays else 2)
-        if pays and row <= FAR_ROW:
-            question = f"parts of a {name} {size_class(rows)} {size_class(row, FAR_ROW)}"
-            parts = p.pick(question, p.origin, lambda: steps_of(row, fixed), lambda: fixed)
-        if parts < 16 and row > FAR_ROW:
-            return _with_rest(p, name, _rows_of(p, x, axes))
-        if parts == 1:
-            return None
-        flat = _rows_of(p, x, axes)
-        flat = apply(p, "reshape", flat, shape=(*flat.shape[:-1], parts, row // parts))
-        first = apply(p, name, flat, axes=(len(flat.shape) - 1,))
-        return apply(p, name, first, axes=(len(flat.shape) - 2,))
-
-    return split
-
-
-IDEMPOTENT = frozenset(("peak", "reduce_all", "reduce_any", "reduce_max", "reduce_min"))
-"""Reductions of which many equal elements give that element."""
-
-
-def _is_uniform(x: Node, depth: int = 8) -> bool:
-    """Whether `x` is computed of constants alone, so that all its elements are equal."""
-    if x.op is None or not depth:
-        return False
-    uniform = x.op is FULL or x.op.family == "elementwise"
-    return uniform and all(_is_uniform(s, depth - 1) for s in x.srcs)
-
-
-def _first_along(p: Program, x: Node, axes: tuple[int, ...]) -> Node:
-    """Take the first element along the axes.
-
-    Compilers unroll the loop over a constant, and Mesa's then takes exponential time for what uses its result.
-    """
-    stops = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    none = (0,) * len(stops)
-    first = apply(p, "slice", x, starts=none, stops=stops, steps=(1,) * len(stops))
-    shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-    return apply(p, "reshape", first, shape=shape)
-
-
-def _rows_of(p: Program, x: Node, axes: tuple[int, ...]) -> Node:
-    """Join the reduced axes of `x` into one, behind the others."""
-    keep = tuple(i for i in range(len(x.shape)) if i not in axes)
-    lead = tuple(x.shape[i] for i in keep)
-    turned = apply(p, "permute", x, dims=(*keep, *axes))
-    return apply(p, "reshape", turned, shape=(*lead, math.prod(x.shape[a] for a in axes)))
-
-
-def _with_rest(p: Program, name: str, x: Node) -> Node:
-    """Reduce a last axis whose size has no good divisors: in equal parts and a rest."""
-    *lead, row = x.shape
-    parts = 1024
-    last = len(lead)
-    body = _along(p, x, last, 0, row - row % parts)
-    body = apply(p, "reshape", body, shape=(*lead, parts, row // parts))
-    body = apply(p, name, body, axes=(last + 1,))
-    if row % parts:
-        rest = apply(p, name, _along(p, x, last, row - row % parts, row), axes=(last,))
-        rest = apply(p, "reshape", rest, shape=(*lead, 1))
-        body = apply(p, "cat", body, rest, axis=last)
-    return apply(p, name, body, axes=(last,))
-
-
-def _along(p: Program, x: Node, axis: int, start: int, stop: int) -> Node:
-    """Slice x[start:stop] along an axis."""
-    starts = tuple(start if i == axis else 0 for i in range(len(x.shape)))
-    stops = tuple(stop if i == axis else n for i, n in enumerate(x.shape))
-    return apply(p, "slice", x, starts=starts, stops=stops, steps=(1,) * len(x.shape))
-
-
-def _place(extreme: str) -> Rule:
-    def split(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-        """Find the index of an extreme in a very long row: the least index at which its value occurs."""
-        (x,) = srcs
-        axes: Any = params["axes"]
-        (axis,) = axes
-        row = x.shape[axis]
-        if row <= FAR_ROW:
-            return None
-        x = _rows_of(p, x, axes)
-        best = apply(p, extreme, x, axes=(len(x.shape) - 1,))
-        best = apply(p, "reshape", best, shape=(*best.shape, 1))
-        here = apply(p, "eq", x, apply(p, "expand", best, shape=x.shape))
-        if x.spec.dtype.is_floating_point:
-            # a nan is the extreme of its row, but equals nothing
-            here = apply(p, "bitwise_or", here, apply(p, "isnan", x))
-        dtype: Any = params["dtype"]
-        zero, end = (p.constant(-1 - n, spec((), dtype)) for n in (0, row))
-        line = apply(p, "counting", zero, size=row, dtype=dtype)
-        line = apply(p, "reshape", line, shape=(*(1 for _ in x.shape[:-1]), row))
-        line = apply(p, "expand", line, shape=x.shape)
-        places = apply(p, "where", here, line, apply(p, "expand", end, shape=x.shape))
-        return apply(p, "reduce_min", places, axes=(len(x.shape) - 1,))
-
-    return split
-
-
-@rule("first_max")
-def _first_max(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
-    axes: Any = params["axes"]
-    far = math.prod(srcs[0].shape[a] for a in axes) > FAR_ROW
-    return _two_steps("first_max")(p, params, srcs) if far else _unit(p, params, srcs)
-
-
-rule("argmax")(_place("reduce_max"))
-rule("argmin")(_place("reduce_min"))
-
-
-def _divisor(n: int, inner: int, least: int) -> int:
-    """Choose the number of parts of a sum of `n`, if possible a divisor of `inner`, its inner axes."""
-    sizes = range(min(int(math.sqrt(n)), 1024), least - 1, -1)
-    return next((d for whole in (inner, n) for d in sizes if whole % d == 0), 1)
-
-
-for _name in ("sum", "prod", "max", "min", "any", "all"):
-    rule(f"reduce_{_name}")(_two_steps(f"reduce_{_name}"))
-rule("peak")(_two_steps("peak"))
-
-
 # -- products --------------------------------------------------------------------------------------
 
 
@@ -468,6 +308,13 @@ def _summed(p: Program, x: Node, y: Node, parts: int) -> Node:
     # not by the rule, which might split it once more
     product = p.add(REGISTRY["matmul"], NO_PARAMS, (left, right))
     return apply(p, "reduce_sum", product, axes=(rank,))
+
+
+def _along(p: Program, x: Node, axis: int, start: int, stop: int) -> Node:
+    """Slice x[start:stop] along an axis."""
+    starts = tuple(start if i == axis else 0 for i in range(len(x.shape)))
+    stops = tuple(stop if i == axis else n for i, n in enumerate(x.shape))
+    return apply(p, "slice", x, starts=starts, stops=stops, steps=(1,) * len(x.shape))
 
 
 def _far_product(p: Program, x: Node, y: Node) -> Node:
