@@ -331,6 +331,29 @@ def test_it_is_bounded_and_can_be_switched_off(
     assert list(backend.plans.values())[-1].plan.asked == {}
 
 
+@pytest.mark.one_host("wgpu")
+def test_a_trial_that_fills_a_session_is_decided_by_what_ran(
+    backend: Any, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its four packets have no room in any session; none begins that would be too long."""
+    timed = answer(backend, lambda name: FAST, monkeypatch)
+    real = probing.Probe.send
+
+    def send(self: Any, tokens: Any) -> None:
+        real(self, tokens)
+        self.spent += 1.0
+
+    monkeypatch.setattr(probing.Probe, "send", send)
+    monkeypatch.setattr(probing, "SECONDS", 3.5)
+    x, y, want = operands(device)
+    run(x, y, want, HOT + 12)
+    assert len(timed) == 2
+    assert backend.probe.spent < 3.5
+    assert backend.probe.trial is None
+    assert backend.choices.answers == {QUESTION: timed[0]}
+    assert kept_answers.load(backend.host) == {QUESTION: timed[0]}
+
+
 def test_a_software_adapter_is_measured_on_request_only() -> None:
     for software, benchmark, asked in (
         (True, None, 0),

@@ -3,9 +3,11 @@
 When a plan has run often, the questions that it asked (`lower/variants.py`) are put to the device one by
 one: each packet of the program is followed by at most one packet of a trial, which runs one variant beside the
 fixed one. The answers are kept for the adapter, and plans that would use another variant are lowered again. All
-trials of a session take at most SECONDS, waiting and compiling included, and one packet; what is left open is
-asked again in the next session. In a browser nothing waits: the answers are looked for at the next packet. On a
-device without timers packets are timed from outside, each when the device has nothing else to do.
+trials of a session take at most SECONDS, waiting and compiling included, and no packet begins that would take
+longer than that if it took as long as the last one; what is left open is asked again in the next session. A
+trial that fills a session is decided by what ran in it. In a browser nothing waits: the answers are looked for
+at the next packet. On a device without timers packets are timed from outside, each when the device has nothing
+else to do.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from tabgrad.hosts.replay import Stored
 
 SECONDS = 2.0
-"""The most time of a session that trials take; no packet is begun after that."""
+"""The most time of a session that trials take; no packet begins that is likely to exceed it."""
 TIMEOUT = 10.0
 """Seconds after which an answer is no longer waited for."""
 
@@ -37,7 +39,8 @@ class Probe:
     """The trials of one device.
 
     `waiting` are plans whose questions are still to be asked. `trial` is under way, and `script` writes its
-    packets. `tokens` are the answers that are due, `told` what came back.
+    packets: it began when `began` seconds were spent, its last packet at `before`. `tokens` are the answers
+    that are due, `told` what came back.
     """
 
     def __init__(self, backend: DeviceBackend) -> None:
@@ -52,6 +55,8 @@ class Probe:
         self.elapsed = 0.0
         self.task: Any = None
         self.spent = 0.0
+        self.before = 0.0
+        self.began = 0.0
         self.failed = False
         self.failures = 0
         self.packets: set[int] = set()
@@ -92,11 +97,16 @@ class Probe:
 
     def go_on(self, answers: Answers = None) -> None:
         """Begin a trial, or send its next packet."""
+        # the next packet may take as long as the last one
+        over = 2 * self.spent - self.before >= SECONDS
+        self.before = self.spent
         if self.trial is None:
+            if over:
+                self.waiting.clear()
             self.begin()
             return
         try:
-            if self.spent >= SECONDS:
+            if over:
                 raise StopIteration
             self.send(self.script.send(answers))
         except StopIteration:
@@ -107,9 +117,6 @@ class Probe:
         """Begin the trial of the next open question."""
         choices = self.backend.choices
         while self.waiting:
-            if self.spent >= SECONDS:
-                self.waiting.clear()
-                return
             stored = self.waiting[0]
             raw = next((key[0] for key, its in self.backend.plans.items() if its is stored), None)
             asked = stored.plan.asked
@@ -123,6 +130,7 @@ class Probe:
                 choices.skipped.add(question)
                 continue
             self.trial, self.script = trial, trial.conduct(self.encoder)
+            self.began = self.spent
             # if this is the end of the program, or of the device, the question is not asked again
             kept_answers.keep(self.host, {**choices.answers, question: trial.fixed})
             self.send(next(self.script))
@@ -139,7 +147,9 @@ class Probe:
         assert trial is not None
         self.drop(trial)
         best = trial.best()
-        if trial.whole:
+        cut = trial.measured and self.began < SECONDS / 2
+        if trial.whole or cut:
+            # most of a session went into it: another one would come no further
             answer = trial.fixed if best is None else best.name
         else:
             # the time is over, or a run takes too long: the question stays open for the next session
