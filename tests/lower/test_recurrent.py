@@ -76,6 +76,8 @@ NETS: dict[str, tuple[Callable[[], tuple[Any, Net]], int]] = {
     "one with groups": (lambda: convolved(padding=1, groups=2), 3),
 }
 """Networks, and how many dispatches one more step may cost, gradients and the optimizer included."""
+CASES = [(name, batch) for name in NETS for batch in (1, 7)]
+"""With a batch of one, products are outer ones."""
 
 
 def trained(make: Any, device: Any, batch: int, steps: int, times: int = 1) -> list[Any]:
@@ -104,14 +106,14 @@ def dispatches(make: Any, batch: int, steps: int) -> int:
     return int(device.backend.counters.dispatches - before)
 
 
-@grouped("name, batch", [(name, batch) for name in NETS for batch in (1, 7)])
+@grouped("name, batch", CASES)
 def test_dispatches_of_one_more_step(name: str, batch: int) -> None:
     make, most = NETS[name]
     assert dispatches(make, batch, 11) - dispatches(make, batch, 9) <= 2 * most
 
 
 @pytest.mark.every_host
-@grouped("name, batch", [(name, (1, 7)[i % 2]) for i, name in enumerate(NETS)])
+@grouped("name, batch", [case for i, case in enumerate(CASES) if i % 4 in (0, 3)])
 def test_values_are_those_of_numpy_and_the_same_each_time(
     device: Any, name: str, batch: int
 ) -> None:
