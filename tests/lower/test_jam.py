@@ -146,3 +146,14 @@ def test_neighbours_divide_once() -> None:
     (kernel,) = tg.compiler.explain(a[:, None] + c).kernels
     assert kernel.source.count(" / ") == 1
     assert " % " not in kernel.source
+
+
+@pytest.mark.parametrize("count", [3, 5, 7])
+def test_few_turns_of_long_functions_are_a_loop(count: int) -> None:
+    """Mesa's compiler took minutes where three of them were written one after the other."""
+    where = recorder.device()
+    where.backend.limits.software = True  # type: ignore[attr-defined]
+    x = tg.randn(count, device=where)
+    first, *_ = tg.compiler.explain(x / x.square().sum().sqrt()).kernels
+    _, main = first.source.split("fn main(")
+    assert main.count("cos_f32(") == main.count("for (var r: ") == 2

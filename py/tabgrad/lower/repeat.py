@@ -35,7 +35,10 @@ JAMMED = 120
 NEAR = (8, 4)
 """The most copies of a short way: the first for which there are workgroups enough."""
 RARE = re.compile(r"\b(sin|cos|tan)_f32\((\w+)\)")
-CALLS = re.compile(r"\w_[fc](?:32|64|128)\(")
+CALLS = re.compile(r"\w_[fcu](?:32|64|128)\(")
+LONG = re.compile(r"\brandom_bits\(")
+LONG_CALL = 40
+"""The lines that a call of one of these counts for."""
 
 
 def copies(limits: Limits, lines: Sequence[str]) -> int:
@@ -53,7 +56,8 @@ def copies(limits: Limits, lines: Sequence[str]) -> int:
 
 def size(lines: Sequence[str]) -> int:
     """Count lines, calls as several."""
-    return len(lines) + CALL * sum(len(CALLS.findall(line)) for line in lines)
+    text = "\n".join(lines)
+    return len(lines) + CALL * len(CALLS.findall(text)) + LONG_CALL * len(LONG.findall(text))
 
 
 def loop(
@@ -70,7 +74,10 @@ def loop(
     def choose() -> int:
         # where the total varies, the last whole turn would be a number of its own, and a text for each
         varies = limits.dynamic is not None and limits.dynamic.varies(total)
-        return 1 if varies else min(copies(limits, lines), max(total // step, 1))
+        n = min(copies(limits, lines), max(total // step, 1))
+        # compilers take a loop of one turn apart, and Mesa's takes exponential time for functions of functions
+        once = total < 2 * n * step and any(map(CALLS.search, lines))
+        return 1 if varies or once else n
 
     n = limits.decide("copies", choose)
     if n < 2:
