@@ -240,9 +240,9 @@ class CupyHost(CompilesAtOnce):
         del self._buffers[number]
 
     def _drop_table(self, stored: StoredList, slots: tuple[int, ...]) -> None:
-        del stored.tables[slots]
+        stored.tables.pop(slots, None)
         for number in set(slots):
-            self._tables_of[number].discard((stored, slots))
+            self._tables_of.get(number, set()).discard((stored, slots))
 
     def _write(self, number: int, offset: int, data: Buffer) -> None:
         if not self._failed and memoryview(data).nbytes:

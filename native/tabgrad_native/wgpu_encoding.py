@@ -119,16 +119,17 @@ class Encoding:
         group = self._make_group(pipeline, [{"buffer": self._buffers[i]} for i in ids], nbytes)
         if len(self._groups) >= GROUPS:
             self._forget_group(next(iter(self._groups)))
-        self._groups[key] = group
         for number in set(ids):
             self._groups_of.setdefault(number, set()).add(key)
+        self._groups[key] = group
         return group
 
     def _forget_group(self, key: tuple[int, ...]) -> None:
         """Drop a bind group; encoded commands and tables that use it keep it alive."""
-        del self._groups[key]
+        # an interrupt in the middle leaves a part, which is done again with the buffer's end
+        self._groups.pop(key, None)
         for number in set(key[2:]):
-            self._groups_of[number].discard(key)
+            self._groups_of.get(number, set()).discard(key)
 
     def _group_of_windows(
         self, pipeline: Compiled, bound: Sequence[int | Window], slots: Sequence[int], nbytes: int

@@ -122,3 +122,29 @@ def test_every_line(device: str) -> None:
             check_counts(device)
         except Exception as error:
             raise AssertionError(f"after an exception at {where}") from error
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_every_line_that_forgets_what_uses_a_buffer(device: str) -> None:
+    """What an exception has left half forgotten is met again when other buffers end."""
+
+    def work() -> None:
+        step = tg.compile(lambda x: (x * 2 + 1).sum())
+        for n in (301, 302, 303):
+            x = tg.rand(n, device=device)
+            for _ in range(3):
+                step(x).item()
+            (x + x.sqrt()).sum().item()
+        tg.accelerator.empty_cache(device)
+
+    names = ("_forget_group", "_drop_table", "_group")
+    work()
+    chosen = [place for place in places(work, "tabgrad_native.") if place[0].co_name in names]
+    assert {code.co_name for code, _ in chosen} == set(names)
+    for code, number in chosen:
+        inject(work, (code, number))
+        try:
+            work()
+            check_counts(device)
+        except Exception as error:
+            raise AssertionError(f"after an exception at line {number}, {code.co_name}") from error
