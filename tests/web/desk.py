@@ -66,8 +66,6 @@ class Desk:
         self.press()
         self.until("document.getElementById('run').dataset.action === 'run'", timeout)
         self.until("!document.getElementById('stage').textContent.endsWith('…')")
-        # The output panel draws a little later than the program prints.
-        self.page.wait_for_timeout(200)
         return self.output
 
     def draws(self, frames: int = 10, within: int = 3_000) -> bool:

@@ -142,6 +142,7 @@ function ended(outcome, why) {
   }
   if (outcome === "unstarted") output.note(`${why}\nPython did not start. Run tries again.`);
   if (outcome === "broken") output.note(`${why}. Python starts afresh.`);
+  output.draw(); // a run that has ended has shown all that it printed
   if (of !== shelf.shown) return leave();
   const alive = outcome === "finished" || outcome === "failed";
   if (!alive) byId("weights").replaceChildren();

@@ -275,6 +275,7 @@ export class TabgradDemo extends HTMLElement {
     this.loads(1);
     if (why) this.tell(why);
     this.show();
+    this.output.draw(); // whoever hears of the end finds all that was printed
     this.dispatchEvent(new CustomEvent("ended", { detail: outcome }));
     const { again } = this;
     this.again = "";
