@@ -33,7 +33,8 @@ const DEADLINE = 1;
 const LOST = 2;
 const FAILED = 3;
 
-// Milliseconds that a wait lasts before it asks the engine to look at finished work.
+// How often a wait asks the engine at once to look at finished work, and the milliseconds after which it goes on to.
+const AT_ONCE = 4;
 const NUDGE = 1;
 
 /**
@@ -280,23 +281,38 @@ export class Bridge {
     const late = new Promise((resolve) => {
       timer = setTimeout(() => resolve(DEADLINE), milliseconds);
     });
-    // Some engines look at finished work only every 100 ms unless something is submitted. Which ones do is not
-    // known beforehand, so in each wait a few empty lists are submitted: soon at first, then whenever it has
-    // lasted an eighth longer. Where that helps nothing it costs next to nothing.
-    const start = performance.now();
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let nudging;
-    const nudge = () => {
-      this.device.queue.submit([this.device.createCommandEncoder().finish()]);
-      nudging = setTimeout(nudge, Math.max(NUDGE, (performance.now() - start) / 8));
-    };
-    nudging = setTimeout(nudge, NUDGE);
+    const stop = this.nudge();
     try {
       return /** @type {number} */ (await Promise.race([ready, this.gone, late]));
     } finally {
       clearTimeout(timer);
-      clearTimeout(nudging);
+      stop();
     }
+  }
+
+  /**
+   * Ask the engine to look at finished work until what is returned is called. Chromium looks when it is told
+   * something, and else every 2 ms; other engines only every 100 ms. Which ones do is not known beforehand, so
+   * empty lists are submitted: some at once, for small work, then whenever the wait has lasted an eighth longer.
+   */
+  nudge() {
+    const { device } = this;
+    const start = performance.now();
+    const tell = () => device.queue.submit([device.createCommandEncoder().finish()]);
+    /** @type {ReturnType<typeof setTimeout>[]} */
+    const timers = [];
+    let told = 0;
+    const soon = () => {
+      tell();
+      told += 1;
+      if (told < AT_ONCE) timers[0] = setTimeout(soon, 0);
+    };
+    const later = () => {
+      tell();
+      timers[1] = setTimeout(later, Math.max(NUDGE, (performance.now() - start) / 8));
+    };
+    timers.push(setTimeout(soon, 0), setTimeout(later, NUDGE));
+    return () => timers.forEach(clearTimeout);
   }
 
   /** The bytes of a read that is done: a view, good until `done`. @param {number} token */
