@@ -62,6 +62,27 @@ def convolved(**options: Any) -> tuple[Any, Net]:
     return nn.ModuleList([nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, **options)]), run
 
 
+def summed() -> tuple[Any, Net]:
+    def run(layer: Any, x: Any) -> Any:
+        total = tg.zeros(x.shape[1], 6, device=x.device)
+        for i in range(len(x)):
+            total = tg.relu(layer(x[i]) @ layer.weight + total[:, :3]).repeat(1, 2)
+        return total
+
+    return nn.Linear(3, 6), run
+
+
+def in_blocks() -> tuple[Any, Net]:
+    """Attention, a block of four queries at a time."""
+
+    def run(layer: Any, x: Any) -> Any:
+        q, k, v = layer(x.transpose(0, 1)).chunk(3, -1)
+        blocks = q.split(4, 1)
+        return tg.cat([F.softmax(b @ k.transpose(1, 2), -1) @ v for b in blocks], 1)
+
+    return nn.Linear(3, 18), run
+
+
 NETS: dict[str, tuple[Callable[[], tuple[Any, Net]], int]] = {
     "LSTM": (lambda: layer("LSTM"), 3),
     "LSTM of two layers": (lambda: layer("LSTM", num_layers=2), 6),
@@ -110,6 +131,30 @@ def dispatches(make: Any, batch: int, steps: int) -> int:
 def test_dispatches_of_one_more_step(name: str, batch: int) -> None:
     make, most = NETS[name]
     assert dispatches(make, batch, 11) - dispatches(make, batch, 9) <= 2 * most
+
+
+LOOPS = {
+    **{name: make for name, (make, _) in NETS.items()},
+    "summed": summed,
+    "in blocks": in_blocks,
+}
+MORE = 3
+"""The texts that a recurrence of 24 steps may have more than one of 8: sums may take another way at a size."""
+
+
+def texts(make: Any, batch: int, steps: int) -> int:
+    device = recorder.device()
+    trained(make, device, batch, steps)
+    device.backend.flush()
+    plans = [entry.plan for entry in device.backend.plans.values()]
+    return len({(k.source, k.overrides) for plan in plans for k in plan.kernels})
+
+
+@grouped("name", [*LOOPS])
+def test_all_steps_share_their_texts(name: str) -> None:
+    for batch in (1, 7):
+        few, many = (texts(LOOPS[name], batch, steps) for steps in (8, 24))
+        assert many <= few + MORE
 
 
 @pytest.mark.every_host

@@ -26,7 +26,7 @@ class Accumulator:
         self.dtype = h.srcs[0].spec.dtype
         self.kind = self.d.compute_type(self.dtype)
         self.value = e.name()
-        e.line(self.d.var(self.value, self.kind, self.d.literal(e.identity(h), self.kind)))
+        e.line(self.d.var(self.value, self.kind, self.d.literal(identity(h), self.kind)))
         self.place = self.nan = ""
         if is_arg(h):
             self.place = e.name()
@@ -50,7 +50,7 @@ class Accumulator:
             e.line(f"{self.value} = {self.h.op.kind}({self.value}, {value});")
             e.line(f"{self.nan} = {self.nan} | is_nan({value});")
         else:
-            for statement in e.combine(self.h, self.value, value):
+            for statement in combine(e.d, self.h, self.value, value):
                 e.line(statement)
 
     def _better(self, value: str) -> str:
@@ -72,7 +72,7 @@ class Accumulator:
     def join(self, e: Emitter, value: str, place: str) -> list[str]:
         """Write the statements that take in what another thread has found."""
         if not self.place:
-            return e.combine(self.h, self.value, value)
+            return combine(e.d, self.h, self.value, value)
         better = self._joins(value, place)
         return [f"if ({better}) {{ {self.value} = {value}; {self.place} = {place}; }}"]
 
@@ -105,4 +105,37 @@ def is_arg(h: Any) -> bool:
     return h.op.kind in ("argmax", "argmin")
 
 
-__all__ = ["Accumulator"]
+def combine(d: Dialect, h: Node, acc: str, value: str) -> list[str]:
+    """Write the statements that combine `value` with the accumulator of reduction `h`."""
+    kind = h.op.kind
+    dtype = h.srcs[0].spec.dtype
+    real = dtype.is_floating_point
+    tail = f"_{d.compute_type(dtype)}" if real else ""
+    if kind == "sum":
+        return [f"{acc} = {acc} + {value};"]
+    if kind == "prod":
+        return [f"{acc} = {d.times(acc, value, d.compute_type(dtype))};"]
+    if kind in ("any", "all") or dtype is dt.bool_:
+        sign = "|" if kind in ("any", "max") else "&"
+        return [f"{acc} = {acc} {sign} {value};"]
+    return [f"{acc} = {kind}{tail}({acc}, {value});"]
+
+
+def identity(h: Node) -> Any:
+    """Give the number that a reduction begins with."""
+    kind = h.op.kind
+    dtype = h.srcs[0].spec.dtype
+    if kind in ("sum", "prod"):
+        return 0 if kind == "sum" else 1
+    if kind in ("any", "all") or dtype is dt.bool_:
+        return kind in ("all", "min", "argmin")
+    low = kind in ("max", "argmax")
+    if dtype.is_floating_point:
+        return -math.inf if low else math.inf
+    bits = 8 * max(dtype.itemsize, 4)
+    if dtype.signed:
+        return -(2 ** (bits - 1)) if low else 2 ** (bits - 1) - 1
+    return 0 if low else 2**bits - 1
+
+
+__all__ = ["Accumulator", "combine", "identity"]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from tabgrad.core import dtype as dt
-from tabgrad.lower.accumulate import Accumulator, is_arg
+from tabgrad.lower.accumulate import Accumulator, identity, is_arg
 from tabgrad.lower.dialect import BOOL, F32, U32, Dialect
 from tabgrad.lower.emit import Emitter
 from tabgrad.lower.group import Group
@@ -92,7 +92,7 @@ class Joining:
         other, spot = e.name(), e.name() if place else ""
         e.line(d.let(count, U32, "subgroupAdd(1u)"))
         e.line(d.let(rank, U32, "subgroupExclusiveAdd(1u)"))
-        e.line(f"{a.value} = {d.literal(e.identity(a.h), a.kind)};")
+        e.line(f"{a.value} = {d.literal(identity(a.h), a.kind)};")
         if place:
             e.line(f"{a.place} = {NONE};")
         lines = [
@@ -138,7 +138,7 @@ def _joined(e: Emitter, a: Accumulator) -> Sequence[str]:
     nan = any_nan = ""
     if a.kind == F32:
         nan, any_nan, number = e.name(), e.name(), e.name()
-        start = d.literal(e.identity(a.h), a.kind)
+        start = d.literal(identity(a.h), a.kind)
         lines += [
             d.let(nan, BOOL, f"is_nan({value})"),
             d.let(any_nan, BOOL, f"subgroupAny({nan})"),

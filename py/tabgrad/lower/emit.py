@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from tabgrad.core.op import Op
 from tabgrad.lower import opaque
 from tabgrad.lower.dialect import F32, F64, FOURS, PARTS, U32, Binding, Dialect, Windowed
 from tabgrad.lower.group import numbers
-from tabgrad.lower.index import Atom, Expr, condition, flatten, renamed, text, var
+from tabgrad.lower.index import ZERO, Atom, Expr, condition, flatten, renamed, text, var
 from tabgrad.lower.ir import BITCAST, CAST, FULL, Node
 from tabgrad.lower.kernel import Work
 from tabgrad.lower.record import record_of
@@ -23,6 +22,10 @@ Index = tuple[Expr, ...]
 
 FAR = 1024
 """The least constant in an index that is a uniform word instead of text."""
+NEAR = 16
+"""Places in one buffer that are nearer to each other share a uniform word."""
+LARGE = 1 << 20
+"""The least elements of a part of a buffer where kernels for other parts have other texts."""
 
 
 class Scope:
@@ -50,8 +53,9 @@ class Emitter:
 
     `places` maps stored nodes to (slot, offset in elements). Bindings are named b0, b1, ... in the order in
     which the slots are met, and so are the uniform words of constants, so equal work has equal text. `made`
-    is what each name of an element-wise value was made by and of. A slot of `windows` is bound in parts; of a
-    kernel that is `cut`, `reach` and `own` tell the dispatch that is printed, see `Cut.take`.
+    is what each name of an element-wise value was made by and of. With `quarters`, words in positions are
+    written as multiples of four where they are. A slot of `windows` is bound in parts; of a kernel that is
+    `cut`, `reach` and `own` tell the dispatch that is printed, see `Cut.take`.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class Emitter:
         self.uniforms: list[tuple[Any, str]] = []
         self.words = 0
         self.far = FAR
+        self.quarters = False
+        self.bases: dict[int, list[int]] = {}
         self.word_of: dict[Any, int] = {}
         self.scopes = [Scope("", set(), False)]
         self.names = 0
@@ -282,7 +288,7 @@ class Emitter:
 
     def spot(self, n: Node, index: Index, offset: int) -> str:
         """Write the position of element `index` of `n` in its buffer, where `n` begins at `offset`."""
-        return self.place(self.noted(n, lies(n, index) + offset)) + self.shift(n)
+        return self.position(n, self.noted(n, lies(n, index) + offset)) + self.shift(n)
 
     def noted(self, n: Node, place: Expr) -> Expr:
         """Return `place`, a position in the buffer of `n`; a kernel that may be cut remembers it."""
@@ -290,17 +296,49 @@ class Emitter:
             self.cut.note(self.places[n.id][0], place, n.shift >= 0)
         return place
 
+    def position(
+        self,
+        n: Node,
+        e: Expr,
+        whole: Expr | None = None,
+        write: Callable[[Expr], str] | None = None,
+    ) -> str:
+        """Write the position `e` in the buffer of `n`, a term of `whole` if that is given; `write` is that of
+        `place`.
+
+        Where these positions are a part of the buffer, others have other parts: the steps of a recurrence, the
+        blocks of a loop. Where the part begins is a uniform word, 0 too, so that all have one text. A large
+        part costs more time than its text.
+        """
+        slot, sizes, whole = self.places[n.id][0], self.windows.sizes, whole or e
+        count = whole.hi - whole.lo + 1
+        reached = self.d.nbytes(n.spec.dtype, count)
+        if e.const < 0 or count >= LARGE or slot >= len(sizes) or reached >= sizes[slot]:
+            return self.place(e, write)
+        return self.apart(e, write, slot)
+
     def place(self, e: Expr, write: Callable[[Expr], str] | None = None) -> str:
         """Write a position in a buffer; `write` writes an index that needs no statements before it.
 
         A large constant in it is the position of a tensor in a buffer of many. It is a uniform
         word, so that equal layers of a model have equal kernels.
         """
-        write = write or self.at
-        if e.const < self.far:
-            return write(e)
-        near = e - e.const
-        return (f"{write(near)} + " if near.terms else "") + self.number(e.const)
+        return (write or self.at)(e) if e.const < self.far else self.apart(e, write)
+
+    def apart(self, e: Expr, write: Callable[[Expr], str] | None, slot: int = -1) -> str:
+        """Write an index whose constant is a uniform word. Near ones in one buffer share it, so that compilers
+        see which loads meet."""
+        base = e.const
+        if slot >= 0:
+            bases = self.bases.setdefault(slot, [])
+            base = next((b for b in bases if abs(base - b) < NEAR), base)
+            bases += [base] * (base not in bases)
+        four = self.quarters and not base % 4 and all(c == 1 or not c % 4 for _, c in e.terms)
+        word = self.word(("at", slot, base, four), -1 - (base // 4 if four else base), U32)
+        near = e - base
+        return f"{word}{f' * {Size(4)}' * four}" + (
+            f" + {(write or self.at)(near)}" if near != ZERO else ""
+        )
 
     def shift(self, n: Node) -> str:
         """Write the term that is added to the position of an input that moves from run to run."""
@@ -453,39 +491,6 @@ class Emitter:
     def number(self, value: int) -> str:
         """Write a number as the reading of a uniform word, so that the text does not depend on it."""
         return self.word(("number", value), -1 - value, U32)
-
-    # -- reductions --------------------------------------------------------------------------------
-
-    def combine(self, h: Node, acc: str, value: str) -> list[str]:
-        """Write the statements that combine `value` with the accumulator of reduction `h`."""
-        kind = h.op.kind
-        dtype = h.srcs[0].spec.dtype
-        real = dtype.is_floating_point
-        tail = f"_{self.d.compute_type(dtype)}" if real else ""
-        if kind == "sum":
-            return [f"{acc} = {acc} + {value};"]
-        if kind == "prod":
-            return [f"{acc} = {self.d.times(acc, value, self.d.compute_type(dtype))};"]
-        if kind in ("any", "all") or dtype is dt.bool_:
-            sign = "|" if kind in ("any", "max") else "&"
-            return [f"{acc} = {acc} {sign} {value};"]
-        return [f"{acc} = {kind}{tail}({acc}, {value});"]
-
-    def identity(self, h: Node) -> Any:
-        """Give the number that a reduction begins with."""
-        kind = h.op.kind
-        dtype = h.srcs[0].spec.dtype
-        if kind in ("sum", "prod"):
-            return 0 if kind == "sum" else 1
-        if kind in ("any", "all") or dtype is dt.bool_:
-            return kind in ("all", "min", "argmin")
-        low = kind in ("max", "argmax")
-        if dtype.is_floating_point:
-            return -math.inf if low else math.inf
-        bits = 8 * max(dtype.itemsize, 4)
-        if dtype.signed:
-            return -(2 ** (bits - 1)) if low else 2 ** (bits - 1) - 1
-        return 0 if low else 2**bits - 1
 
 
 __all__ = ["Emitter", "Index"]

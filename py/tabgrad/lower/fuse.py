@@ -233,11 +233,12 @@ class Fuser:
         self.sharing.joined(new)
 
     def join_siblings(self) -> None:
-        """Merge groups over one domain that read the same nodes and don't wait for each other."""
+        """Merge groups over one domain that read the same nodes, or write pieces of one cat, and don't wait for
+        each other."""
         readers: dict[int, list[Group]] = {}
         for g in self.line.values():
             if g.kind in ("map", "row"):
-                for s in g.loads:
+                for s in self.near(g):
                     readers.setdefault(s, []).append(g)
         apart: set[tuple[Group, Group]] = set()
         shared = list(reversed(readers))
@@ -246,10 +247,16 @@ class Fuser:
             if pair is not None:
                 old, new = pair
                 self.replace(old, new)
-                for s in old[0].loads | old[1].loads:
+                now = self.near(new)
+                for s in dict.fromkeys((*self.near(old[0]), *self.near(old[1]))):
                     kept = [g for g in readers[s] if g not in old]
-                    readers[s] = [*kept, new] if s in new.loads else kept
+                    readers[s] = [*kept, new] if s in now else kept
                     shared.append(s)
+
+    def near(self, g: Group) -> list[int]:
+        """List what a group has to do with: the nodes it reads, and the cats that it writes pieces of."""
+        homes = (self.sharing.inside.get(m) for m in g.members)
+        return [*g.loads, *(~home[0].id for home in homes if home is not None)]
 
     def sibling_pair(self, sharing: list[Group], apart: set[tuple[Group, Group]]) -> Any:
         """Find two of these groups that can be merged, and their merger; `apart` are pairs that can't."""

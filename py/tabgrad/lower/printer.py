@@ -102,6 +102,7 @@ class KernelPrinter:
         changed = {self.places[m.id][0] for m in writes}
         reads = {self.places[i][0] for i in g.loads}
         fixed, names = self.limits.dynamic is None, dict[str, str]()
+        e.quarters = fixed
         self.fours = (
             self.by_four(e, names, changed, len(changed | reads) + g.checks) if fixed else None
         )

@@ -164,11 +164,10 @@ class TiledProduct:
         if n.id not in stored or len(tests) > 3:
             return ""
         own, other = ("i", "row") if side == "lhs" else ("j", "column")
-        parts = [separate(c, own, "k") for c in (flatten(index, n.shape), *(c for c, _ in tests))]
+        place = flatten(index, n.shape) + self.printer.places[n.id][1]
+        parts = [separate(c, own, "k") for c in (place, *(c for c, _ in tests))]
         if None in parts:
             return ""
-        offset = self.printer.places[n.id][1]
-        place = flatten(index, n.shape) + offset
         e.noted(n, place)
         self.lies[side] = "" if tests else self.wide(n, place, own)
         if self.lies[side]:
@@ -177,7 +176,7 @@ class TiledProduct:
             name, _ = e.buffer(n, "r")
         kind = f"vec{len(parts)}u" if tests else "u32"
         at = f"({other} + step).x" if tests else f"{other} + step"
-        at += (f" + {Size(offset)}" if offset else "") + e.shift(n)
+        at += e.shift(n)
         result = "elem"
         if self.lies[side]:
             result, read = "vec4<elem>", f"vec4<elem>({name}[({at}) / 4u])"
@@ -194,7 +193,9 @@ class TiledProduct:
             f"{other}: {kind}, step: {kind}" if side == "lhs" else f"step: {kind}, {other}: {kind}"
         )
         first = ", ".join(
-            e.place(p[0], text) if i == 0 else text(p[0]) for i, p in enumerate(parts) if p
+            e.position(n, p[0], place, text) if i == 0 else text(p[0])
+            for i, p in enumerate(parts)
+            if p
         )
         second = ", ".join(text(p[1]) for p in parts if p)
         return (
