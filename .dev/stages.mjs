@@ -143,13 +143,14 @@ const inEngine = (engine, about, needs, more = []) => ({
 
 /**
  * Python in the tab, in a browser for each core, and then the pages, in one more, because they wait half of
- * the time. A file of pages stays whole: its tests share a page that takes seconds to start; the file that
- * takes longest comes first.
+ * the time. A file of pages stays whole: its tests share a page that takes seconds to start; those that
+ * take longest come first.
  */
 async function browser() {
   await build("--lab");
   const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
-  const longest = ["gallery", "page_digits", "interpreter", "page_start", "lab", "element"];
+  const longest = ["gallery", "page_start", "lab", "element", "page_digits", "interpreter"];
+  longest.push("page", "page_faults", "page_keeps", "page_shows", "notebooks", "ways_out");
   const files = [
     ...longest.map((name) => `tests/web/test_${name}.py`),
     "tests/web",

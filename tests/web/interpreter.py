@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import json
-import pathlib
 import queue
 import subprocess
 import threading
@@ -15,7 +14,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Error
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.web import packed
+from tests.web.packed import ROOT
+
 START_DEADLINE = 120.0
 FATAL = "Pyodide has suffered a fatal error"
 
@@ -26,17 +27,6 @@ class InsideError(AssertionError):
 
 class DeadError(Exception):
     """Python inside is gone: it gave no answer in time, or suffered a fatal error."""
-
-
-def test_files() -> dict[str, str]:
-    """The text of every Python file of the tests, and of the data beside them, by path."""
-    files = sorted(
-        path
-        for pattern in ("*.py", "*.json")
-        for path in (ROOT / "tests").rglob(pattern)
-        if "bench" not in path.parts
-    )
-    return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in files}
 
 
 class Interpreter(abc.ABC):
@@ -141,7 +131,7 @@ class PageInterpreter(Interpreter):
         self.page.expose_function("report", self.on_report)
         self.page.goto(f"{url}shell/")
         self.page.wait_for_function("globalThis.startPython !== undefined")
-        options = {"files": test_files(), "numpy": numpy}
+        options = {"files": f"{url}tests/{packed.NAME}", "numpy": numpy}
         self.page.evaluate("(how) => { startPython(how); }", {"thread": thread, "options": options})
         self.wait(0, START_DEADLINE)
 
@@ -187,7 +177,7 @@ class ProcessInterpreter(Interpreter):
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
-        self.send({"files": test_files(), "numpy": numpy})
+        self.send({"files": str(packed.folder() / packed.NAME), "numpy": numpy})
         self.wait(0, START_DEADLINE)
 
     def read(self) -> None:

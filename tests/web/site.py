@@ -6,17 +6,20 @@ import os
 import pathlib
 import subprocess
 
+from tests.web import packed
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 class Site:
-    """Serves web/dist at `/` and the tests' own pages at `/shell/`.
+    """Serves web/dist at `/`, the tests' own pages at `/shell/`, and their texts at `/tests/`.
 
     With `isolated=False` it sends no COOP and COEP headers and compresses nothing, as most static hosts.
     """
 
     def __init__(self, isolated: bool = True) -> None:
         mounts = ["--mount", "/=web/dist", "--mount", "/shell/=tests/web/shell"]
+        mounts += ["--mount", f"/tests/={packed.folder()}"]
         plain = [] if isolated else ["--plain"]
         self.process = subprocess.Popen(
             ["node", ".dev/server.mjs", *mounts, *plain],

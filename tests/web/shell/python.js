@@ -1,7 +1,7 @@
 /** Python as the tests start it: on a page's main thread, in a worker, or in a process of Deno or Node. */
 
 /**
- * @typedef {{ files: Record<string, string>, numpy: boolean }} Options
+ * @typedef {{ files: string, numpy: boolean }} Options  where the test files are
  * @typedef {{ id: number, target: string, args: string }} Call
  * @typedef {(report: { id: number, kind: string, text: string }) => void} Send
  * @typedef {object} Place  where Python comes from
@@ -34,12 +34,13 @@ export async function start(options, send, place = served()) {
     stdout: output,
     stderr: output,
   });
-  const index = new TextDecoder().decode(await place.read(`${place.wheels}index.json`));
-  const wheels = JSON.parse(index);
+  const readJSON = async (/** @type {string} */ path) =>
+    JSON.parse(new TextDecoder().decode(await place.read(path)));
+  const wheels = await readJSON(`${place.wheels}index.json`);
   const names = options.numpy ? [wheels.numpy, wheels.tabgrad] : [wheels.tabgrad];
   const quiet = { messageCallback: () => {}, checkIntegrity: false };
   for (const name of names) await pyodide.loadPackage(`${place.wheels}${name}`, quiet);
-  for (const [path, text] of Object.entries(options.files)) {
+  for (const [path, text] of Object.entries(await readJSON(options.files))) {
     const whole = `/home/pyodide/${path}`;
     pyodide.FS.mkdirTree(whole.slice(0, whole.lastIndexOf("/")));
     pyodide.FS.writeFile(whole, text);
