@@ -80,6 +80,7 @@ class Fuser:
         self.of: dict[int, Group] = {}
         self.line: dict[int, Group] = {}
         self.applications: dict[Any, Node] = {}
+        self.told: tuple[Any, ...] = ()
         self.sharing = Sharing(p, limits, inside, self.stored, self.of)
 
     def run(self) -> list[Group]:
@@ -202,26 +203,34 @@ class Fuser:
     def between(self, a: Group, b: Group) -> bool:
         """Test whether some other group must run after `a` and before `b` (or `b` before `a`)."""
         last = max(a, b, key=lambda g: g.place)
-        waiting = self.waiting(a, b)
+        waiting = set(self.waiting(a, b))
         return any(self.of.get(s) in waiting for s in last.loads)
 
     def waiting(self, a: Group, b: Group) -> list[Group]:
         """List the groups between two in line that must run after the first of them."""
         first, last = sorted((a, b), key=lambda g: g.place)
+        if self.told[:2] == (
+            first,
+            last,
+        ):  # the question before a merge is asked again by the merge
+            return self.told[2]
         found = {first: None}
         for place in range(first.place + 1, last.place):
             g = self.line.get(place)
-            if g is not None and any(self.of.get(s) in found for s in g.loads):
+            if g is not None and not found.keys().isdisjoint(map(self.of.get, g.loads)):
                 found[g] = None
-        return list(found)[1:]
+        self.told = (first, last, list(found)[1:])
+        return self.told[2]
 
     def replace(self, old: tuple[Group, Group], new: Group) -> None:
         """Put a merged group in the place of two; groups that must run after it stay behind it in line."""
         first, last = sorted(g.place for g in old)
         waiting = self.waiting(*old)
+        self.told = ()
         places = [i for i in range(first, last + 1) if i in self.line]
+        behind = set(waiting)
         others = [self.line[i] for i in places[1:-1]]
-        order = [*(g for g in others if g not in waiting), new, *waiting]
+        order = [*(g for g in others if g not in behind), new, *waiting]
         del self.line[last]
         for place, g in zip(places, order, strict=False):
             g.place = place
