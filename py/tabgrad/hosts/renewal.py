@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from tabgrad.hosts.device import DeviceBackend
 
 
-MEASURED = ("tile", "parts of a product", "lanes", "scan", "attention", "tensor cores")
+MEASURED = (
+    "tile", "parts of a product", "parts of a convolution", "form of a convolution", "lanes", "scan",
+    "attention", "tensor cores",
+)  # fmt: skip
 """The choices that depend on sizes (`Limits.decide`) in which questions are asked, or a precision."""
 
 

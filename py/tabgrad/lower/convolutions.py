@@ -13,10 +13,16 @@ import math
 from typing import Any
 
 from tabgrad.core.spec import NO_PARAMS, Params, spec
+from tabgrad.lower.convolution_forms import convolved
 from tabgrad.lower.ir import COPY, Node, Program
 from tabgrad.lower.simplify import apply, rule
+from tabgrad.lower.variants import size_class
 
 Facts = dict[str, Any]
+LITTLE = 1.2
+"""How often each multiplication that is needed may be done before parts are thought of."""
+SMALL_WORK = 1 << 20
+"""The multiplications of a convolution that is never cut into parts, which take more dispatches."""
 ZERO = -1
 """The number of a constant zero, see `Plan.uniforms`."""
 
@@ -29,49 +35,31 @@ def _conv(p: Program, params: Params, srcs: tuple[Node, ...]) -> Node | None:
     steps = zip(gaps, facts["strides"], facts["dilations"], w.shape[2:], strict=True)
     apart = [e > 1 and (s > 1 or (d > 1 and d % e > 0 and k > 1)) for e, s, d, k in steps]
     if True not in apart and max(gaps, default=1) > 1:
-        if not p.decide("parts of a convolution", lambda: _wastes(x, w, facts)):
+        if p.decide("parts of a convolution", lambda: _parts(p, x, w, facts)) == "one":
             return _shuffled(p, x, w, facts)
         apart = [e > 1 for e in gaps]
-    return _phases(p, x, w, facts, apart.index(True)) if any(apart) else _product(p, x, w, facts)
+    return _phases(p, x, w, facts, apart.index(True)) if any(apart) else convolved(p, x, w, facts)
 
 
-def _wastes(x: Node, w: Node, facts: Facts) -> bool:
-    """Test whether a shuffled convolution would multiply many zeros, and each of its parts has enough work."""
+def _parts(p: Program, x: Node, w: Node, facts: Facts) -> str:
+    """Choose between one convolution for all remainders, and one for each: as measured, else the fixed one.
+
+    That is the latter if the former would multiply many zeros, and each part has enough work.
+    """
     waste, work = 1.0, w.spec.size * x.spec.size // max(x.shape[1], 1)
     for k, e, d in zip(w.shape[2:], facts["lhs_dilations"], facts["dilations"], strict=True):
         turn = e // math.gcd(d, e)
         waste *= -(-k // turn) * min(k, turn) / k
     few = min(w.shape[0] // facts["groups"], w.shape[1]) < 64
-    return waste >= 1.5 and not few and work >= 1 << 25
-
-
-def _product(p: Program, x: Node, w: Node, facts: Facts) -> Node:
-    """Replace a convolution by a product of the weights with windows that are read in place (implicit GEMM)."""
-    groups = facts["groups"]
-    n, c = x.shape[:2]
-    outs, kernel = w.shape[0], w.shape[2:]
-    d = len(kernel)
-    low = (0, 0, *(a for a, _ in facts["padding"]))
-    high = (0, 0, *(b for _, b in facts["padding"]))
-    padded = apply(p, "pad", x, low=low, high=high, interior=(0,) * (2 + d))
-    size = padded.shape[2:]
-    wide = apply(p, "reshape", padded, shape=(n, c, *size, *(1,) * d))
-    wide = apply(p, "expand", wide, shape=(n, c, *size, *kernel))
-    windows = apply(
-        p, "rewindow", wide, sizes=kernel, strides=facts["strides"], dilations=facts["dilations"]
-    )
-    spatial = windows.shape[2 : 2 + d]
-    split = apply(p, "reshape", windows, shape=(n, groups, c // groups, *spatial, *kernel))
-    order = (1, 2, *range(3 + d, 3 + 2 * d), 0, *range(3, 3 + d))
-    inner, places = c // groups * math.prod(kernel), n * math.prod(spatial)
-    columns = apply(
-        p, "reshape", apply(p, "permute", split, dims=order), shape=(groups, inner, places)
-    )
-    weights = apply(p, "reshape", w, shape=(groups, outs // groups, inner))
-    y = apply(p, "matmul", weights, columns)
-    y = apply(p, "reshape", y, shape=(groups, outs // groups, n, *spatial))
-    y = apply(p, "permute", y, dims=(2, 0, 1, *range(3, 3 + d)))
-    return apply(p, "reshape", y, shape=(n, outs, *spatial))
+    fixed = "each" if waste >= 1.5 and not few and work >= 1 << 25 else "one"
+    if waste < LITTLE or work < SMALL_WORK:
+        return fixed
+    sizes = (x.shape[0], facts["groups"], w.shape[1], w.shape[0], *x.shape[2:])
+    steps = (w.shape[2:], facts["lhs_dilations"], facts["dilations"])
+    texts = [" ".join(str(size_class(n)) for n in sizes), *("x".join(map(str, s)) for s in steps)]
+    question = f"parts of a convolution {x.spec.dtype.name} {' '.join(texts)}"
+    found: str = p.pick(question, p.origin, lambda: ("one", "each"), lambda: fixed)
+    return found
 
 
 class _Axis:

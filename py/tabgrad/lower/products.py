@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import float16
 from tabgrad.lower import library, tiles
@@ -64,11 +64,19 @@ def rewritten(made: Kernel, batch: int, write: Writer, tile: DirectTile | Shared
     return replace(made, source=source, grid=grid_of(batch * groups), work=work, again=None)
 
 
+def windows_of(n: Node) -> Node | None:
+    """Return the windows of an input that an operand is a view of, if it is one."""
+    while n.family == "view" and n.name != "rewindow":
+        n = n.srcs[0]
+    return n if n.name == "rewindow" else None
+
+
 class TiledProduct:
     """A matrix product fused with the prologues of its operands and the epilogue of its result.
 
     `blocks` are its functions, `hoisted` the operands whose index is split, `lies` says of each of these
-    how its elements may be read four at a time.
+    how its elements may be read four at a time, and `single` has the function that reads one of them.
+    `windows` are those of the input of a convolution.
     """
 
     def __init__(
@@ -84,6 +92,8 @@ class TiledProduct:
         self.blocks: dict[str, str] = {}
         self.hoisted: list[str] = []
         self.lies = {"lhs": "", "rhs": ""}
+        self.single: dict[str, str] = {}
+        self.windows = windows_of(self.h.srcs[0]) or windows_of(self.h.srcs[1])
         for side, operand in zip(("lhs", "rhs"), self.h.srcs, strict=True):
             split = self.split(operand, side)
             self.blocks[f"load_{side}"] = split or self.operand(operand, side)
@@ -113,12 +123,14 @@ class TiledProduct:
         e = self.e
         bindings = self.d.bindings(e.bindings()) + (PART if e.cut is not None else "")
         blocks, name = {**self.blocks, "bindings": bindings}, self.name
-        hoisted, vectors = frozenset(self.hoisted), Vectors(**self.lies)
+        hoisted, vectors, single = frozenset(self.hoisted), Vectors(**self.lies), self.single
         elem = self.d.types[self.d.compute_type(self.h.spec.dtype)]
 
         def write(tile: DirectTile | SharedTile, names: Names) -> tuple[str, int]:
             text, groups = tiles.written(tile, dims, hoisted, names, vectors)
             its = {**blocks, "dims": dims_block(dims, names), "tile": text}
+            if isinstance(tile, DirectTile):
+                its |= {block: its[block] + more for block, more in single.items()}
             return library.kernel(name).with_blocks(its, elem), groups
 
         return write
@@ -131,10 +143,17 @@ class TiledProduct:
         sizes = " ".join(str(size_class(n)) for n in dims)
         limits, pairs = self.printer.limits, self.h.spec.dtype.is_complex
         half = all(s.spec.dtype is float16 for s in self.h.srcs)
+        question, windows = f"product {self.h.spec.dtype.name} {sizes} {form}", self.windows
+        if windows is not None:
+            its: Any = windows.params
+            steps = ("x".join(map(str, its[k])) for k in ("sizes", "strides", "dilations"))
+            question = f"convolution {self.h.spec.dtype.name} {sizes} {form} {' '.join(steps)}"
         return limits.pick(
-            f"product {self.h.spec.dtype.name} {sizes} {form}",
+            question,
             self.h.origin,
-            lambda: tiles.variants(self.name, dims, limits.quads, HOT, pairs, half),
+            lambda: tiles.variants(
+                self.name, dims, limits.quads, HOT, pairs, half, windows is not None
+            ),
             lambda: self.fixed(dims),
         )
 
@@ -144,6 +163,9 @@ class TiledProduct:
         runs = runs or limits.runs
         # an operand read through conditions is inlined at every load of the tile: large ones never compile
         runs = runs if len(self.hoisted) == 2 else min(runs, SELDOM)
+        if dims[1] == 1 and self.windows is not None and self.name == "matmul":
+            # a row for each group of channels: most of a tile of workgroup memory would be empty
+            return tiles.direct_windows(dims)[0]
         return tiles.chosen(self.name, dims, limits.quads, runs, pairs)
 
     def split(self, n: Node, side: str) -> str:
@@ -180,6 +202,7 @@ class TiledProduct:
         result = "elem"
         if self.lies[side]:
             result, read = "vec4<elem>", f"vec4<elem>({name}[({at}) / 4u])"
+            one = f"elem({name}[({at}) / 4u][({at}) % 4u])"
         else:
             read = self.d.load(name, at, n.spec.dtype)
         if tests:
@@ -198,6 +221,8 @@ class TiledProduct:
             if p
         )
         second = ", ".join(text(p[1]) for p in parts if p)
+        if self.lies[side]:
+            self.single[f"load_{side}"] = f"fn load_{side}({order}) -> elem {{ return {one}; }}\n"
         return (
             f"{e.head(f'{side}_{other}', 'b', own, result=kind)} return {kind}({first}); }}\n"
             f"{e.head(f'{side}_step', 'b', 'k', result=kind)} return {kind}({second}); }}\n"

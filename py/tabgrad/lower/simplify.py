@@ -39,8 +39,11 @@ LONG_PRODUCT = 2048
 """Products of few results with a longer inner axis are computed in parts, which are added up."""
 PARTS = (2, 3, 4, 6, 8, 12, 16, 32)
 """Into how many parts a product may be split where that is measured."""
+FAR_PARTS = (4, 8, 16, 32, 64, 128, 256)
+"""The same for a product that is too long for a thread."""
 MOST_PARTS = 1 << 18
-"""The most results that the parts of a product have together where that is measured."""
+"""The most results that the parts of a product have together where that is measured; four times as many if it
+is too long for a thread."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -283,11 +286,21 @@ def _parts_of_product(p: Program, x: Node, y: Node) -> Node | None:
         return next((d for d in range(min(32, k // 256), 3, -1) if k % d == 0), 1)
 
     def choose() -> int:
-        more = [d for d in PARTS if k % d == 0 and k // d >= 128 and d * results <= MOST_PARTS]
-        if not more or k > FAR_PRODUCT or not x.spec.dtype.is_differentiable:
+        far = k > FAR_PRODUCT
+        known = PARTS if not far else FAR_PARTS
+        # of the divisors between, the next one, since a batch of images may be odd
+        between = (next((d for d in range(n, n // 2, -1) if k % d == 0), 1) for n in known)
+        most = MOST_PARTS << 2 * far
+        more = [
+            d
+            for d in sorted({d for d in (*known, *between) if d > 1 and k % d == 0})
+            if 128 <= k // d <= FAR_PRODUCT and d * results <= most
+        ]
+        if not more or not x.spec.dtype.is_differentiable:
             return fixed()
         sizes = " ".join(str(size_class(n, 1 << 20)) for n in (*shape, k))
-        return p.pick(f"parts of a product {sizes}", p.origin, lambda: (1, *more), fixed)
+        variants = tuple(dict.fromkeys((fixed() if far else 1, *more)))
+        return p.pick(f"parts of a product {sizes}", p.origin, lambda: variants, fixed)
 
     parts = p.decide("parts of a product", choose)
     if k % parts:

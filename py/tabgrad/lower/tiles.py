@@ -24,6 +24,13 @@ from tabgrad.lower.shared_tiles import (
     shared_tile,
 )
 
+DIRECT_GROUP = 8
+"""Invocations in a workgroup of `matmul_direct`: two quads, and one subgroup of llvmpipe."""
+DIRECT_WINDOWS = 4
+"""The most such tiles that are tried for windows."""
+GPU_GROUP = 64
+"""The same on a GPU, where windows of a convolution may be read from caches alone."""
+
 
 @dataclass(frozen=True)
 class DirectTile:
@@ -31,7 +38,7 @@ class DirectTile:
 
     Four neighbouring invocations share one tile of `rows` x 4 `columns` outputs, and `unroll`
     steps of k are made at once. With `quad` they share the loads of lhs by subgroup operations.
-    `pairs` says that the elements are complex.
+    `pairs` says that the elements are complex. A workgroup has `threads`.
     """
 
     rows: int
@@ -39,6 +46,7 @@ class DirectTile:
     unroll: int
     quad: bool
     pairs: bool = False
+    threads: int = DIRECT_GROUP
 
     @property
     def depth(self) -> int:
@@ -47,10 +55,6 @@ class DirectTile:
 
     def __str__(self) -> str:
         return f"direct {self.rows}x{4 * self.columns}x{self.unroll}" + " quads" * self.quad
-
-
-DIRECT_GROUP = 8
-"""Invocations in a workgroup of `matmul_direct`: two quads, and one subgroup of llvmpipe."""
 
 
 def chosen(
@@ -64,12 +68,13 @@ def chosen(
 
 def variants(
     name: str, dims: tuple[int, int, int, int], quad: bool, runs: int, pairs: bool = False,
-    half: bool = False,
+    half: bool = False, windows: bool = False,
 ) -> list[DirectTile | SharedTile]:  # fmt: skip
-    """List the tiles that may suit the sizes, that of `chosen` first."""
+    """List the tiles that may suit the sizes, that of `chosen` first; more for `windows` of an input."""
     if name == "matmul_direct":
         return [*direct_candidates(dims, quad, runs, pairs)]
-    return [*candidates(*dims[:3], pairs, half)]
+    more = direct_windows(dims) if windows and not pairs else []
+    return [*candidates(*dims[:3], pairs, half), *more]
 
 
 def written(
@@ -139,6 +144,25 @@ def direct_estimates(
                 yield running + compiling, DirectTile(rows, columns, unroll, shared, pairs)
 
 
+def direct_windows(dims: tuple[int, int, int, int]) -> list[DirectTile]:
+    """List tiles in registers alone for a product with windows on a GPU, the least estimated time first.
+
+    The windows of neighbouring threads overlap, so caches hold them, and all threads read the same weights.
+    """
+    _, m, n, k = dims
+    forms = [
+        (r, c) for r in (1, 2, 4, 8, 16) for c in (1, 2, 4) if r * c <= 32 and (r > 1 or c > 1)
+    ]
+
+    def estimate(form: tuple[int, int]) -> float:
+        rows, columns = form
+        tiles = math.ceil(m / rows) * math.ceil(n / (4 * columns))
+        return max(tiles, 1024) * (rows * columns + 4 * (rows / 4 + columns))
+
+    best = sorted(forms, key=estimate)[:DIRECT_WINDOWS]
+    return [DirectTile(r, c, min(2, k), False, threads=GPU_GROUP) for r, c in best]
+
+
 def direct_body(
     tile: DirectTile, k: int, hoisted: frozenset[str] = NONE, names: Names = FIXED
 ) -> str:
@@ -156,15 +180,15 @@ def direct_body(
         f"const TILE_COLUMNS = {4 * columns}u;",
         defined(names.across, f"({names.n} + TILE_COLUMNS - 1u) / TILE_COLUMNS"),
         defined(names.tiles, f"({names.m} + TILE_ROWS - 1u) / TILE_ROWS * {names.across}"),
-        defined(names.groups, f"({names.tiles} + {DIRECT_GROUP // 4 - 1}u) / {DIRECT_GROUP // 4}u"),
+        defined(names.groups, f"({names.tiles} + {tile.threads // 4 - 1}u) / {tile.threads // 4}u"),
         "",
-        f"@compute @workgroup_size({DIRECT_GROUP})",
+        f"@compute @workgroup_size({tile.threads})",
         "fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,",
         "        @builtin(local_invocation_index) local: u32) {",
         "  let place = group.y * groups.x + group.x;",
         f"  if (place >= {names.batch} * {names.groups}) {{ return; }}",
         f"  let b = place / {names.groups};",
-        f"  let wanted = place % {names.groups} * {DIRECT_GROUP // 4}u + local / 4u;",
+        f"  let wanted = place % {names.groups} * {tile.threads // 4}u + local / 4u;",
         "  // Broadcasts want all of a quad, so a surplus tile is computed and not stored.",
         f"  let tile = min(wanted, {names.tiles} - 1u);",
         "  let lane = local % 4u;",
@@ -282,7 +306,7 @@ def direct_ending(rows: int, columns: int, named: Names) -> list[str]:
 def direct_groups(tile: DirectTile, m: int, n: int) -> int:
     """Count the workgroups of one batch entry."""
     tiles = math.ceil(m / tile.rows) * math.ceil(n / (4 * tile.columns))
-    return math.ceil(tiles / (DIRECT_GROUP // 4))
+    return math.ceil(tiles / (tile.threads // 4))
 
 
 __all__ = ["DirectTile", "SharedTile", "Vectors", "chosen", "variants", "written"]
