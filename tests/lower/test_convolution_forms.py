@@ -62,12 +62,12 @@ CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 }
 
 
-def ran(what: str, device: Any, dtype: Any = None) -> list[Any]:
+def ran(what: str, device: Any, dtype: str = "float32") -> list[Any]:
     """A convolution of small integers with a bias and what follows, and its gradients."""
     shape, kernel, settings = CASES[what]
     rng = np.random.default_rng(len(what))
-    made = [rng.integers(-3, 4, s).astype(np.float32) for s in (shape, kernel, kernel[:1])]
-    x, w, b = (tg.tensor(v, device=device).to(dtype or tg.float32) for v in made)
+    made = [rng.integers(-3, 4, s) for s in (shape, kernel, kernel[:1])]
+    x, w, b = (tg.tensor(v.astype(dtype), device=device) for v in made)
     if what == "channels last":
         x = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     for t in (x, w, b):
@@ -86,7 +86,7 @@ def all_close(got: Sequence[Any], want: Sequence[Any], what: str) -> None:
 @pytest.fixture(scope="module")
 def right() -> dict[str, list[Any]]:
     """What the cases are in float64."""
-    return {what: [t.detach().numpy() for t in ran(what, "cpu", tg.float64)] for what in CASES}
+    return {what: [t.detach().numpy() for t in ran(what, "cpu", "float64")] for what in CASES}
 
 
 @pytest.mark.one_host("wgpu")
@@ -111,7 +111,7 @@ def test_forms_in_float16(device: str, right: dict[str, list[Any]]) -> None:
         choices = Formed(form, 3 * number)
         with forced(device, choices):
             for what in ("plain", "a stored input", "channels last"):
-                for mine, theirs in zip(ran(what, device, tg.float16), right[what], strict=True):
+                for mine, theirs in zip(ran(what, device, "float16"), right[what], strict=True):
                     found = mine.detach().cpu().numpy()
                     rounded = theirs.astype(np.float16).astype(np.float32)
                     np.testing.assert_array_equal(found, rounded, err_msg=f"{form}: {what}")
