@@ -314,3 +314,24 @@ def test_a_chain_is_one_function_once_it_has_run() -> None:
         assert [listed(fn(x, 1)) for _ in range(3)] == [want] * 3
     finally:
         Waiting.calls = before
+
+
+def test_a_training_step_takes_chains_where_nothing_is_recorded(ran: list[Chain]) -> None:
+    """What a loss needs of its classes, the derivatives of products, and parameters as one vector."""
+
+    def trained() -> list[Any]:
+        layer = tg.nn.Linear(4, 4, device="cpu")
+        layer.load_state_dict({"weight": numbers(3), "bias": numbers(4)[0]})
+        optimizer = tg.optim.SGD(layer.parameters(), lr=0.1)
+        for classes in ([3, 0, -100, 1], [2, 0, 2, -100], [0, 1, 2, 3]):
+            optimizer.zero_grad()
+            y = layer(numbers(5).requires_grad_())
+            F.cross_entropy(y, tg.tensor(classes, device="cpu")).backward()
+            optimizer.step()
+        return listed((layer.weight.detach(), layer.bias.detach()))
+
+    found = trained()
+    ops = {op.name for chain in ran for op, *_ in chain.told if op is not None}
+    assert ops >= {"checked", "matmul", "cat", "slice"}
+    with one_by_one():
+        assert trained() == found

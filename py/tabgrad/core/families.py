@@ -163,14 +163,9 @@ class Elementwise(Op):
                 conj(rule(conj(ct), *inputs, y, **params)) if need and rule is not None else None
                 for rule, need in zip(self.maps, needs, strict=True)
             )
-        found: list[Any] = []
-        for rule, need in zip(self.maps, needs, strict=True):
-            if not need or rule is None:
-                found.append(None)
-                continue
-            done = None if params else at_once(rule, (ct, *inputs, y))
-            found.append(rule(ct, *inputs, y, **params) if done is None else done)
-        return tuple(found)
+        given = (ct, *inputs, y)
+        rules = [rule if need else None for rule, need in zip(self.maps, needs, strict=True)]
+        return tuple([rule and _applied(rule, given, params) for rule in rules])
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:
         """Save what the linear maps of the needed operands read."""
@@ -183,6 +178,11 @@ class Elementwise(Op):
         return bind(
             self, tuple(to_front(a, d, size) for a, d in zip(args, dims, strict=True)), params
         )
+
+
+def _applied(rule: Any, given: tuple[Any, ...], params: Params) -> Any:
+    done = None if params else at_once(rule, given)
+    return rule(*given, **params) if done is None else done
 
 
 def _times(d: Rule) -> Rule:
@@ -394,8 +394,8 @@ class Bilinear(Op):
         """Apply the two partial transposes."""
         a, b = inputs
         return (
-            self.lhs(ct, a, conjugate(b), **params) if needs[0] else None,
-            self.rhs(ct, conjugate(a), b, **params) if needs[1] else None,
+            _applied(self.lhs, (ct, a, conjugate(b)), params) if needs[0] else None,
+            _applied(self.rhs, (ct, conjugate(a), b), params) if needs[1] else None,
         )
 
     def saves_for(self, needs: tuple[bool, ...]) -> tuple[tuple[bool, ...], bool]:

@@ -24,7 +24,15 @@ from tabgrad.hosts.meta import MetaBackend
 from tabgrad.ops.checked import checked
 from tabgrad.ops.elementwise import cast
 from tabgrad.ops.indexing import gather
-from tabgrad.ops.reduction import ONE_BY_ONE, first_max, peak, reduce_max, reduce_min, reduce_sum
+from tabgrad.ops.reduction import (
+    ONE_BY_ONE,
+    first_max,
+    one_axis,
+    peak,
+    reduce_max,
+    reduce_min,
+    reduce_sum,
+)  # fmt: skip
 from tabgrad.ops.sorting import argsort
 from tabgrad.ops.view import expand, new_axes, permute, reshape, slice_, slices, spread
 
@@ -112,11 +120,17 @@ class Chain:
         reference.import_numpy()
         self.places = {x: i for i, x in enumerate(operands)}
         self.constants: list[Any] = []
+        self.single: dict[Recorded, Recorded] = {}
         order = list(_in_order(results, self.places))
         for x in order:
             if x.array is not None:
                 self.places[x] = len(self.places)
                 self.constants.append(x.array)
+                if x.array.size and x.array.ndim and not any(x.array.strides):
+                    # one number for all elements: NumPy takes it sooner as such than repeated
+                    one = self.single[x] = Recorded(x.spec)
+                    self.places[one] = len(self.places)
+                    self.constants.append(x.array[(*(0,) * x.array.ndim, ...)])
         if sum(x.spec.size for x in order if x.array is not None) > MANY:
             raise Unrepeatable("too many constants")
         self.size = len(self.places)
@@ -148,7 +162,7 @@ class Chain:
             )
             body = np.ndarray.take if safe else op.fn
             return self._once(x, op, body, refs, x.params, want)
-        if op.name in _REPEATING and not all([_repeats(a) for a in x.args]):
+        if op.name in _REPEATING and not all([_repeats(a) or a in self.single for a in x.args]):
             refs = [self._thin(a) for a in x.args]
         else:
             refs = [self._place(a) for a in x.args]
@@ -163,7 +177,7 @@ class Chain:
     def _thin(self, x: Recorded) -> int:
         """Return the place of what NumPy repeats by itself to get `x`."""
         if not _repeats(x):
-            return self._place(x)
+            return self._place(self.single.get(x, x))
         if x.op is expand:
             return self._thin(x.args[0])
         added = _indexed(len(x.spec.shape), x.params["axes"])
@@ -272,10 +286,10 @@ def _direct(op: Op, given: Any, spec: Spec, want: Any) -> Any:
     if op is permute:
         return methodcaller("transpose", given["dims"])
     if op is reduce_sum and spec.size <= ONE_BY_ONE:
-        add, axes = np.add.reduce, given["axes"]
+        add, axes = np.add.reduce, one_axis(given["axes"])
         return lambda x: add(x, axes, want)
     if op in _EXTREMES and 0 < spec.size <= ONE_BY_ONE:
-        fold, axes = getattr(np, _EXTREMES[op]).reduce, given["axes"]
+        fold, axes = getattr(np, _EXTREMES[op]).reduce, one_axis(given["axes"])
         return lambda x: fold(x, axes)
     target = given.get("dtype")
     if (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tabgrad.core.errors import ShapeError
 from tabgrad.core.families import bilinear, to_front
 from tabgrad.core.lazy_numpy import np
 from tabgrad.core.op import Array, Ints, Operand
+from tabgrad.core.spec import Params, intern_params
+from tabgrad.core.trace import bind
 from tabgrad.ops.view import permute, reshape
 
 if TYPE_CHECKING:
@@ -23,8 +26,12 @@ float32, and float64 takes too long for many."""
 
 def transposed(x: Tensor) -> Tensor:
     """Swap the last two axes of `x`."""
-    n = len(x.shape)
-    return permute.bind(x, dims=(*range(n - 2), n - 1, n - 2))
+    return bind(permute, (x,), _swapped(len(x.spec.shape)))
+
+
+@cache
+def _swapped(n: int) -> Params:
+    return intern_params({"dims": (*range(n - 2), n - 1, n - 2)})
 
 
 def _matmul_shape(x: Ints, y: Ints) -> Ints:

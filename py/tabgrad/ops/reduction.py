@@ -40,6 +40,8 @@ def keep(y: Tensor, x: Tensor, axes: Ints) -> Tensor:
 )
 def reduce_sum(x: Operand, *, axes: Ints) -> Array:
     """Compute the sum over `axes`."""
+    if x.size <= ONE_BY_ONE:
+        return np.add.reduce(x, one_axis(axes), x.dtype)
     if (
         x.size > FEW
         and axes == tuple(range(len(axes)))
@@ -81,7 +83,12 @@ def _over_few(fold: Any, x: Array) -> Array:
 def _extreme(fold: Any, x: Array, axes: Ints) -> Array:
     if x.size > FEW and x.shape[-1] <= SHORT and axes == (x.ndim - 1,):
         return _over_few(fold, x)
-    return fold.reduce(x, axes)
+    return fold.reduce(x, one_axis(axes))
+
+
+def one_axis(axes: Ints) -> Any:
+    """Return a single axis as a number, which NumPy takes sooner than a tuple."""
+    return axes[0] if len(axes) == 1 else axes
 
 
 def summing(x: Array, axes: Ints) -> Any:

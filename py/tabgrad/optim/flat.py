@@ -135,7 +135,7 @@ class Flat:
             old = before.get(name)
             t.copy_(tg.where(where, tg.zeros_like(t) if old is None else old, t))
 
-    def split(self, vector: Tensor) -> list[Tensor]:
+    def split(self, vector: Tensor) -> tuple[Tensor, ...]:
         """Return the parts of a vector in the shapes of the parameters."""
         return parts(vector, self.shapes)
 

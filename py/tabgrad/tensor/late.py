@@ -83,7 +83,7 @@ FUNCTIONS = {
     "tensor.points": "cdist histogramdd norm_except_dim pdist renorm",
     "tensor.rare_creation": (
         "alias_copy as_strided_copy detach_copy diagonal_copy empty_permuted empty_strided "
-        "expand_copy narrow_copy permute_copy range scalar_tensor select_copy slice_copy "
+        "expand_copy logspace narrow_copy permute_copy range scalar_tensor select_copy slice_copy "
         "split_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy "
         "unfold_copy unsqueeze_copy view_copy"
     ),

@@ -11,6 +11,7 @@ from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.op import REGISTRY
 from tabgrad.core.promotion import cast, widened
 from tabgrad.core.shape import with_ones
+from tabgrad.core.trace import MODE
 from tabgrad.ops.elementwise import abs_, mul, pow_, sqrt, square, where
 from tabgrad.ops.reduction import reduce_max, reduce_min, reduce_sum
 from tabgrad.ops.rounding import eq, ne
@@ -62,6 +63,8 @@ def vector_norm(x: Tensor, p: float, axes: tuple[int, ...]) -> Tensor:
 
 def root(x: Tensor) -> Tensor:
     """Return the square root of what is not negative, with the derivative 0 at 0."""
+    if x.owner is None and not (x.tracked and MODE.get().grad):
+        return sqrt(x)
     zero = eq(x, 0)
     return where(zero, 0, sqrt(where(zero, 1, x)))
 

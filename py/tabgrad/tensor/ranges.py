@@ -9,7 +9,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError
 from tabgrad.core.promotion import cast
-from tabgrad.core.scalars import fits, limits, number
+from tabgrad.core.scalars import fits, number
 from tabgrad.ops.elementwise import add, mul, where
 from tabgrad.ops.indexing import iota
 from tabgrad.ops.rounding import ge, le
@@ -94,7 +94,7 @@ def _check_range(start: float, end: float, step: float) -> None:
         )
 
 
-def _end(name: str, value: Any) -> Any:
+def end_of(name: str, value: Any) -> Any:
     if getattr(value, "shape", ()):
         raise ShapeError(
             f"{name} only supports 0-dimensional start and end tensors, got shape {tuple(value.shape)}"
@@ -117,13 +117,13 @@ def linspace(
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     where_to, target = placed(dtype, device, layout)
-    start, end = _end("linspace", start), _end("linspace", end)
+    start, end = end_of("linspace", start), end_of("linspace", end)
     if target.category == dt.BOOL:
         raise DTypeError("linspace: not implemented for 'Bool': expected a number dtype")
     if target.category == dt.INT:
         first, last = fits("linspace", start, target), fits("linspace", end, target)
         step = (last - first) / (steps - 1) if steps > 1 else 0.0
-        whole = [int(n) for n in _from_both_ends(first, last, step, steps)]
+        whole = [int(n) for n in from_both_ends(first, last, step, steps)]
         return require(creation.tensor(whole, dtype=target, device=where_to), requires_grad)
     if steps == 1:
         return require(
@@ -140,42 +140,12 @@ def _spaced(start: Number, end: Number, steps: int, dtype: DType, device: Device
     return where(line < steps / 2, i * step + start, end - (steps - 1 - i) * step)
 
 
-def _from_both_ends(first: float, last: float, step: float, steps: int) -> list[Any]:
+def from_both_ends(first: float, last: float, step: float, steps: int) -> list[Any]:
     """Return `steps` numbers, each counted from the nearer end, so that both ends are exact."""
     near = [first + step * i for i in range(steps // 2)]
     if steps % 2:
         near.append(last - step * (steps // 2) if steps > 1 else first)
     return near + [last - step * i for i in reversed(range(steps // 2))]
-
-
-@fills_out
-def logspace(
-    start: Number, end: Number, steps: int, base: float = 10.0, *, dtype: DType | None = None,
-    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Tensor:  # fmt: skip
-    """Return base ** linspace(start, end, steps)."""
-    where_to, target = placed(dtype, device, layout)
-    if target.category == dt.BOOL:
-        raise DTypeError("logspace: not implemented for 'Bool': expected a number dtype")
-    if target.category == dt.INT:
-        found = _whole_powers(_end("logspace", start), _end("logspace", end), steps, base)
-        low, high = limits(target)
-        numbers = [(n - low & high - low) + low for n in found]
-        return require(creation.tensor(numbers, dtype=target, device=where_to), requires_grad)
-    x = linspace(start, end, steps, dtype=target, device=device)
-    return require(base**x, requires_grad)
-
-
-def _whole_powers(start: float, end: float, steps: int, base: float) -> list[int]:
-    """Return the powers as integers: the exponents begin and end at integers, unless there is one."""
-    if steps < 0:
-        raise RuntimeError(f"logspace: number of steps must be non-negative, got {steps}")
-    if steps == 1:
-        return [int(base**start)]
-    first, last = int(start), int(end)
-    step = (last - first) / (steps - 1) if steps else 0.0
-    return [int(base**n) for n in _from_both_ends(first, last, step, steps)]
 
 
 @fills_out
@@ -323,5 +293,5 @@ class RangesMethods:
 
 
 __all__ = [
-    "arange", "eye", "linspace", "logspace", "meshgrid", "tril", "tril_indices", "triu", "triu_indices",
+    "arange", "eye", "linspace", "meshgrid", "tril", "tril_indices", "triu", "triu_indices",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.core import dtype as dt
 from tabgrad.core.dtype import DType
 from tabgrad.core.errors import DTypeError, NumberRangeError, ShapeError, warn
-from tabgrad.core.scalars import number
+from tabgrad.core.scalars import limits, number
 from tabgrad.core.shape import axis_of
 from tabgrad.ops.elementwise import copy
 from tabgrad.tensor import aliasing, creation, diagonals, joining, ranges, shaping, storage
@@ -35,6 +35,40 @@ def scalar_tensor(
     """
     where, target = creation.placed(dtype, device, layout)
     return creation.tensor(s, dtype=target, device=where, requires_grad=requires_grad)
+
+
+@fills_out
+def logspace(
+    start: Number, end: Number, steps: int, base: float = 10.0, *, dtype: DType | None = None,
+    layout: Layout | None = None, device: DeviceLike | None = None, pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Return base ** linspace(start, end, steps)."""
+    where_to, target = creation.placed(dtype, device, layout)
+    if target.category == dt.BOOL:
+        raise DTypeError("logspace: not implemented for 'Bool': expected a number dtype")
+    if target.category == dt.INT:
+        found = _whole_powers(
+            ranges.end_of("logspace", start), ranges.end_of("logspace", end), steps, base
+        )
+        low, high = limits(target)
+        numbers = [(n - low & high - low) + low for n in found]
+        return creation.require(
+            creation.tensor(numbers, dtype=target, device=where_to), requires_grad
+        )
+    x = ranges.linspace(start, end, steps, dtype=target, device=device)
+    return creation.require(base**x, requires_grad)
+
+
+def _whole_powers(start: float, end: float, steps: int, base: float) -> list[int]:
+    """Return the powers as integers: the exponents begin and end at integers, unless there is one."""
+    if steps < 0:
+        raise RuntimeError(f"logspace: number of steps must be non-negative, got {steps}")
+    if steps == 1:
+        return [int(base**start)]
+    first, last = int(start), int(end)
+    step = (last - first) / (steps - 1) if steps else 0.0
+    return [int(base**n) for n in ranges.from_both_ends(first, last, step, steps)]
 
 
 @fills_out
@@ -267,9 +301,9 @@ class RareCreationMethods:
 
 __all__ = [
     "alias_copy", "as_strided_copy", "detach_copy", "diagonal_copy", "empty_permuted", "empty_strided",
-    "expand_copy", "narrow_copy", "permute_copy", "range", "scalar_tensor", "select_copy", "slice_copy",
-    "split_copy", "split_with_sizes_copy", "squeeze_copy", "t_copy", "transpose_copy", "unbind_copy",
-    "unfold_copy", "unsqueeze_copy", "view_copy",
+    "expand_copy", "logspace", "narrow_copy", "permute_copy", "range", "scalar_tensor", "select_copy",
+    "slice_copy", "split_copy", "split_with_sizes_copy", "squeeze_copy", "t_copy", "transpose_copy",
+    "unbind_copy", "unfold_copy", "unsqueeze_copy", "view_copy",
 ]  # fmt: skip
 
 publish(globals())

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from tabgrad.ops.indexing import cat
 from tabgrad.ops.view import part, reshape
 from tabgrad.tensor.aliasing import write
+from tabgrad.tensor.chained import chained
 
 if TYPE_CHECKING:
     from tabgrad.tensor import Tensor
 
 
+@chained
 def joined(tensors: Sequence[Tensor]) -> Tensor:
     """Return the elements of all tensors, of one dtype and device, in one vector.
 
@@ -33,7 +35,8 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
     return rows[0] if len(rows) == 1 else cat.bind(*rows, axis=0)
 
 
-def parts(vector: Tensor, shapes: Iterable[tuple[int, ...]]) -> list[Tensor]:
+@chained
+def parts(vector: Tensor, shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
     """Return consecutive parts of a vector in these shapes, the inverse of `joined`.
 
     >>> import tabgrad as tg
@@ -47,7 +50,7 @@ def parts(vector: Tensor, shapes: Iterable[tuple[int, ...]]) -> list[Tensor]:
         piece = part(vector, 0, at, at + n)
         out.append(piece if len(shape) == 1 else reshape.bind(piece, shape=shape))
         at += n
-    return out
+    return tuple(out)
 
 
 def write_parts(tensors: Sequence[Tensor], vector: Tensor) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import ArgumentError, DTypeError, ShapeError, warn
 from tabgrad.core.kinks import kinked
 from tabgrad.core.promotion import needs_float, needs_real, same_dtype, widened
 from tabgrad.core.shape import axis_of
-from tabgrad.core.spec import spec
+from tabgrad.core.spec import ShapeOnly, spec
 from tabgrad.core.trace import Box, constant
 from tabgrad.nn.functional.normalization import along
 from tabgrad.ops.checked import confined, within
@@ -38,6 +38,8 @@ from tabgrad.tensor.chained import chained
 from tabgrad.tensor.softmax import top
 
 if TYPE_CHECKING:
+    from tabgrad.core.dtype import DType
+    from tabgrad.core.op import Ints
     from tabgrad.tensor import Tensor
 
 
@@ -75,8 +77,11 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
 def _weighted_mean(loss: Tensor, weight: Tensor, reduction: str) -> Tensor:
     if reduction != "mean":
         return reduced(loss, reduction)
-    every = tuple(range(len(loss.spec.shape)))
-    return div(reduce_sum.bind(loss, axes=every), reduce_sum.bind(weight, axes=every))
+    return div(_total(loss), _total(weight))
+
+
+def _total(x: Tensor) -> Tensor:
+    return reduce_sum.bind(x, axes=tuple(range(len(x.spec.shape))))
 
 
 # -- classes ---------------------------------------------------------------------------------------
@@ -93,7 +98,9 @@ def _class_axis(name: str, input: Tensor, target: Tensor) -> int:
     return axis
 
 
-def _checked(name: str, target: Tensor, input: Tensor, axis: int, ignore_index: int) -> Tensor:
+def _checked(
+    name: str, target: Tensor, input: Tensor | ShapeOnly, axis: int, ignore_index: int
+) -> Tensor:
     target = class_indices(name, target)
     return within(name, target, input.spec.shape[axis], what="target", ignore=ignore_index)
 
@@ -111,7 +118,25 @@ def class_indices(name: str, target: Tensor) -> Tensor:
     return cast.bind(target, dtype=kind)
 
 
-def one_hot_mask(input: Tensor, target: Tensor, axis: int) -> Tensor:
+@chained
+def _told(
+    name: str, target: Tensor, shape: Ints, axis: int, ignore_index: int, counted: DType | None
+) -> tuple[Tensor, ...]:
+    """Return what a loss over classes needs of its target, which takes no derivative.
+
+    That is the checked target, the mask of its classes, where it is ignored, and with a dtype for it the number
+    of those that are not.
+    """
+    kind = ShapeOnly(spec(shape, dt.bool_), target.device)
+    target = _checked(name, target, kind, axis, ignore_index)
+    mask, ignored = one_hot_mask(kind, target, axis), eq(target, ignore_index)
+    if counted is None:
+        return target, mask, ignored
+    one = constant(1, spec(target.spec.shape, counted), target.device)
+    return target, mask, ignored, _total(where(ignored, 0, one))
+
+
+def one_hot_mask(input: Any, target: Tensor, axis: int) -> Tensor:
     """Compare the coordinate along `axis` with the target, which takes no indexed read."""
     shape = input.spec.shape
     line = iota(shape[axis], target.spec.dtype, input.device)
@@ -122,24 +147,16 @@ def _picked(x: Tensor, mask: Tensor, axis: int) -> Tensor:
     return reduce_sum.bind(where(mask, x, 0), axes=(axis,))
 
 
-def _unless_ignored(loss: Tensor, target: Tensor, ignore_index: int) -> Tensor:
-    return where(eq(target, ignore_index), 0, loss)
-
-
 def _class_weights(
-    input: Tensor, target: Tensor, mask: Tensor, axis: int, weight: Tensor | None, ignore_index: int
+    input: Tensor, mask: Tensor, ignored: Tensor, axis: int, weight: Tensor
 ) -> Tensor:
     """Look up the weight of each target, 0 for an ignored one."""
-    if weight is None:
-        one = constant(1, spec(target.spec.shape, input.spec.dtype), input.device)
-        return where(eq(target, ignore_index), 0, one)
     if weight.spec.shape != (input.spec.shape[axis],):
         raise ShapeError(
             f"loss: weight must have one element for each of the {input.spec.shape[axis]} classes, "
             f"got {weight.spec.shape}"
         )
-    chosen = _picked(along(weight, input, axis), mask, axis)
-    return where(eq(target, ignore_index), 0, chosen)
+    return where(ignored, 0, _picked(along(weight, input, axis), mask, axis))
 
 
 @kinked
@@ -157,15 +174,15 @@ def nll_loss(
     needs_real("nll_loss", input)
     reduction = legacy_reduction(size_average, reduce, reduction)
     axis = _class_axis("nll_loss", input, target)
-    target = _checked("nll_loss", target, input, axis, ignore_index)
-    mask = one_hot_mask(input, target, axis)
-    loss = _unless_ignored(neg(_picked(input, mask, axis)), target, ignore_index)
-    if weight is None and reduction != "mean":
-        return reduced(loss, reduction)
-    factor = _class_weights(input, target, mask, axis, weight, ignore_index)
+    counted = input.spec.dtype if weight is None and reduction == "mean" else None
+    _, mask, ignored, *count = _told(
+        "nll_loss", target, input.spec.shape, axis, ignore_index, counted
+    )
+    loss = where(ignored, 0, neg(_picked(input, mask, axis)))
     if weight is not None:
-        loss = mul.bind(loss, factor)
-    return _weighted_mean(loss, factor, reduction)
+        factor = _class_weights(input, mask, ignored, axis, weight)
+        return _weighted_mean(mul.bind(loss, factor), factor, reduction)
+    return div(_total(loss), count[0]) if count else reduced(loss, reduction)
 
 
 @chained
@@ -197,24 +214,25 @@ def cross_entropy(
     if target.spec.shape == input.spec.shape and target.spec.dtype.is_floating_point:
         return _against_probabilities(input, target, axis, weight, reduction, label_smoothing)
     axis = _class_axis("cross_entropy", input, target)
-    target = _checked("cross_entropy", target, input, axis, ignore_index)
+    counted = input.spec.dtype if weight is None and reduction == "mean" else None
+    _, mask, ignored, *count = _told(
+        "cross_entropy", target, input.spec.shape, axis, ignore_index, counted
+    )
     z = sub.bind(input, top(input, (axis,))) if input.spec.size else input
     total = log(reduce_sum.bind(exp(z), axes=(axis,)))
-    mask = one_hot_mask(input, target, axis)
-    loss = _unless_ignored(sub.bind(total, _picked(z, mask, axis)), target, ignore_index)
-    if weight is None and not label_smoothing and reduction != "mean":
-        return reduced(loss, reduction)
-    factor = _class_weights(input, target, mask, axis, weight, ignore_index)
+    loss = where(ignored, 0, sub.bind(total, _picked(z, mask, axis)))
     if weight is not None:
+        factor = _class_weights(input, mask, ignored, axis, weight)
         loss = mul.bind(loss, factor)
     if label_smoothing:
-        smooth = _smoothing(z, total, axis, weight)
-        smooth = where(eq(target, ignore_index), 0, smooth)
+        smooth = where(ignored, 0, _smoothing(z, total, axis, weight))
         classes = input.spec.shape[axis]
         loss = add(
             mul(loss, 1 - label_smoothing), mul(smooth, label_smoothing / (classes or math.nan))
         )
-    return _weighted_mean(loss, factor, reduction)
+    if weight is not None:
+        return _weighted_mean(loss, factor, reduction)
+    return div(_total(loss), count[0]) if count else reduced(loss, reduction)
 
 
 def _smoothing(z: Tensor, total: Tensor, axis: int, weight: Tensor | None) -> Tensor:
