@@ -12,6 +12,7 @@ import pytest
 
 from tests import collected, grouped
 
+pytest_plugins = ["tests.parallel"]
 TESTS = pathlib.Path(__file__).parent
 DEVICES = {"reference": "cpu", "wgpu": "webgpu", "cuda": "cuda", "browser": "webgpu"}
 
