@@ -6,10 +6,12 @@ import ast
 import base64
 import csv
 import hashlib
+import os
 import pathlib
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from email.parser import Parser
 
@@ -22,12 +24,30 @@ LARGEST = 1_650_000
 What works in several processes is 60,000 of them, and what measures kernels on the adapter 30,000."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (path,) = folder.glob("*.whl")
+    """Build the wheel, once for all processes of a run: the first that asks builds, the others wait for it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    built, building = shared / "wheel", shared / "wheel-is-built"
+    until = time.monotonic() + 120
+    while not built.exists():
+        try:
+            building.mkdir()
+        except FileExistsError:
+            assert time.monotonic() < until, "another process has not built the wheel"
+            time.sleep(0.05)
+            continue
+        try:
+            if not built.exists():
+                made = tmp_path_factory.mktemp("made")
+                build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(made)]
+                subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+                made.rename(built)
+        finally:
+            building.rmdir()
+    (path,) = built.glob("*.whl")
     return path
 
 
