@@ -19,7 +19,7 @@ from tabgrad.ops.indexing import gather
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import arithmetic as a, elementary, return_types
 from tabgrad.tensor.arguments import as_dtype, axes, axis, countable, spread
-from tabgrad.tensor.chained import chained
+from tabgrad.tensor.chained import chained, composed
 from tabgrad.tensor.comparison import truth
 from tabgrad.tensor.norms import root
 from tabgrad.tensor.public import takes_out
@@ -112,7 +112,7 @@ def mean(
     return _mean(x, axes("mean", dim, len(x.spec.shape)), keepdim)
 
 
-@chained
+@composed
 @widened(autocast=True)
 def _mean(x: Tensor, over: Ints, keepdim: bool) -> Tensor:
     total = reduce(r.reduce_sum, x, over, keepdim)
