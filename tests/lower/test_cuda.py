@@ -56,10 +56,10 @@ def of_kind(op: Op, case: Any, kind: str) -> Any:
 
 
 REFUSED = (
-    "cholesky", "eig", "eigh", "geqrf", "ldl", "ldl_solve", "lu", "qr", "svd",
+    "attention_gradient", "cholesky", "eig", "eigh", "geqrf", "ldl", "ldl_solve", "lu", "qr", "svd",
     "triangular_solve",
 )  # fmt: skip
-"""Decompositions, which have no CUDA kernels and raise."""
+"""Decompositions, and attention's gradient in one op, which have no CUDA kernels and raise."""
 
 
 def kernels(kind: str) -> Iterator[tuple[str, str]]:

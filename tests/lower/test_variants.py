@@ -12,6 +12,7 @@ import pytest
 import tabgrad as tg
 from tabgrad.core.op import REGISTRY
 from tabgrad.lower.kernels.attention import FORMS, Tile
+from tabgrad.lower.kernels.attention_gradient import FORMS as GRADIENT_FORMS
 from tabgrad.lower.shared_tiles import TILES, candidates, twice
 from tabgrad.lower.variants import Choices
 from tests.lower import recorder
@@ -267,6 +268,33 @@ def test_tiles_of_attention(device: str) -> None:
             taken |= {a.taken for q, a in asked.items() if q.startswith("attention")}
     assert {" ".join(q.split()[7:]) for q in asked} >= {"", "causal", "masked", "causal masked"}
     assert {str(Tile(each, threads // each, keys)) for each, threads, keys in FORMS} == taken
+
+
+@pytest.mark.one_host("wgpu")
+def test_tiles_of_attentions_gradient(device: str) -> None:
+    op = REGISTRY["attention_gradient"]
+    rng = np.random.default_rng(8)
+    asked: dict[str, Any] = {}
+    for number in range(len(GRADIENT_FORMS)):
+        with forced(device, Forced(number)) as backend:
+            b, rows, length, depth, width = HEADS[0 if number % 3 else number % 2 + 1]
+            shapes = (
+                (rows, width),
+                (rows, depth),
+                (length, depth),
+                (length, width),
+                (rows, length),
+            )
+            made = [rng.normal(size=(b, *s)).astype(np.float32) for s in shapes]
+            how: Any = {"causal": bool(number % 2), "scale": 0.3}
+            given = made if number % 4 > 1 else made[:4]
+            got = op.bind(*(tg.tensor(x, device=device) for x in given), **how)
+            for one, want in zip(got, op.fn(*(x.astype(float) for x in given), **how), strict=True):
+                np.testing.assert_allclose(
+                    one.numpy(), want, rtol=1e-4, atol=1e-4, err_msg=str(number)
+                )
+            asked |= {q: a for s in backend.plans.values() for q, a in s.plan.asked.items()}
+    assert {" ".join(q.split()[8:]) for q in asked} >= {"", "causal", "masked", "causal masked"}
 
 
 LENGTHS = {"float32": 300, "int16": 5003, "bool": 5003, "int32": 2500}

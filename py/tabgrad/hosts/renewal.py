@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MEASURED = (
     "tile", "parts of a product", "parts of a convolution", "form of a convolution", "lanes", "scan",
-    "attention", "tensor cores",
+    "attention", "attention gradient", "tensor cores",
 )  # fmt: skip
 """The choices that depend on sizes (`Limits.decide`) in which questions are asked, or a precision."""
 

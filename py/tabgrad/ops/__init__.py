@@ -22,6 +22,7 @@ from tabgrad.ops import (
 
 # Late rooms: ops that few programs need, imported when one of them is asked for.
 REGISTRY.add_room("tabgrad.ops.attention", "attention")
+REGISTRY.add_room("tabgrad.ops.attention_gradient", "attention_gradient")
 REGISTRY.add_room(
     "tabgrad.ops.decompositions",
     "cholesky", "eig", "eigh", "geqrf", "ldl", "ldl_solve", "lu", "lu_permutation", "qr", "svd",

@@ -29,6 +29,8 @@ LOWEST = -3.4e38
 """Stands for the largest score of a row that is masked whole, which gives zeros then."""
 BLOCK = 1 << 22
 """The most scores that a derivative holds at once, one row at least: they are computed again block by block."""
+WIDEST = 128
+"""The longest rows of q, k and v that kernels have room for."""
 
 
 def _attention_spec(*operands: Spec, causal: bool, scale: float) -> Spec:
@@ -94,16 +96,17 @@ def _derivative(
     if math.prod(lead) * primals[1].spec.shape[-2] <= BLOCK:
         return _push(primals, tangents, causal, scale)
     found = [
-        _push(_cut(primals, block), _cut(tangents, block), causal, scale, block[2])
-        for block in _blocks(primals[0].spec.shape, primals[1].spec.shape[-2])
+        _push(cut_out(primals, block), cut_out(tangents, block), causal, scale, block[2])
+        for block in blocks_of(primals[0].spec.shape, primals[1].spec.shape[-2])
     ]
-    return None if found[0] is None else _joined(found, lead)
+    return None if found[0] is None else joined(found, lead)
 
 
 def _pull(
     ct: Tensor, needs: Needs, inputs: Operands, _y: Tensor, params: Params
 ) -> tuple[Tensor | None, ...]:
-    """Compute the cotangents, block by block where the scores are many: none outlives its block.
+    """Compute the cotangents; where the scores are many by kernels that store none, or block by block: none
+    outlives its block.
 
     Those of q and of a mask are joined, those of k and v added up in the order of the blocks, in float32 at
     least.
@@ -113,11 +116,17 @@ def _pull(
     scale: Any = params["scale"]
     if math.prod(q.spec.shape[:-1]) * k.spec.shape[-2] <= BLOCK:
         return _pull_block(ct, needs, inputs, causal, scale)
+    if not any(needs[3:]) and _in_kernels(q, inputs[2]):
+        from tabgrad.ops.attention_gradient import attention_gradient  # few programs have so many
+
+        found = attention_gradient.bind(ct, *inputs, causal=causal, scale=scale)
+        mine = (one if need else None for one, need in zip(found, needs, strict=False))
+        return (*mine, *[None] * len(needs[3:]))
     rows: tuple[list[Any], ...] = tuple([] for _ in inputs)
     batch = -1
-    for block in _blocks(q.spec.shape, k.spec.shape[-2]):
-        (part_of_ct,) = _cut((ct,), block, rows=(0,))
-        found = _pull_block(part_of_ct, needs, _cut(inputs, block), causal, scale, block[2])
+    for block in blocks_of(q.spec.shape, k.spec.shape[-2]):
+        (part_of_ct,) = cut_out((ct,), block, rows=(0,))
+        found = _pull_block(part_of_ct, needs, cut_out(inputs, block), causal, scale, block[2])
         for i, (out, one) in enumerate(zip(rows, found, strict=True)):
             if one is not None and i in (1, 2) and block[0] == batch:
                 # not one product of the scores of all blocks
@@ -126,12 +135,22 @@ def _pull(
                 out.append(single(one) if i in (1, 2) else one)
         batch = block[0]
     return tuple(
-        _joined([cast(one, x.spec.dtype) for one in out], x.spec.shape[:-1]) if out else None
+        joined([cast(one, x.spec.dtype) for one in out], x.spec.shape[:-1]) if out else None
         for out, x in zip(rows, inputs, strict=True)
     )
 
 
-def _blocks(q: Ints, columns: int) -> Iterator[Ints]:
+def _in_kernels(q: Tensor, v: Tensor) -> bool:
+    """Whether the kernels that store no scores compute the gradients.
+
+    Where a processor does the GPU's work they take longer than products of blocks.
+    """
+    deep, wide = q.spec.shape[-1], v.spec.shape[-1]
+    gpu = q.device.type == "webgpu" and not q.device.software
+    return gpu and 0 < deep <= WIDEST and 0 < wide <= WIDEST
+
+
+def blocks_of(q: Ints, columns: int) -> Iterator[Ints]:
     """List blocks (first batch, last, first row, last) of at most BLOCK scores, of one row at least.
 
     A block has whole matrices of scores, or some rows of a single one.
@@ -143,7 +162,7 @@ def _blocks(q: Ints, columns: int) -> Iterator[Ints]:
             yield batch, min(batch + many, batches), row, min(row + few, rows)
 
 
-def _cut(tensors: Tangents, block: Ints, rows: Ints = (0, 3)) -> list[Any]:
+def cut_out(tensors: Tangents, block: Ints, rows: Ints = (0, 3)) -> list[Any]:
     """Cut a block out of tensors, as [batch, ..., ...]: of those numbered `rows` its rows too."""
     batch, batch_end, row, row_end = block
     found: list[Any] = []
@@ -158,7 +177,7 @@ def _cut(tensors: Tangents, block: Ints, rows: Ints = (0, 3)) -> list[Any]:
     return found
 
 
-def _joined(blocks: list[Any], lead: Ints) -> Tensor:
+def joined(blocks: list[Any], lead: Ints) -> Tensor:
     """Join blocks along all axes but the last."""
     width = blocks[0].spec.shape[-1]
     flat = [reshape.bind(x, shape=(math.prod(x.spec.shape[:-1]), width)) for x in blocks]
@@ -248,4 +267,4 @@ def attention(*operands: Operand, causal: bool, scale: float) -> Array:
 # a rule of its own, because the transposed derivative would hold the scores of all blocks at once
 attention.vjp = _pull
 
-__all__ = ["attention", "safe_softmax", "scores_of"]
+__all__ = ["attention", "blocks_of", "cut_out", "joined", "safe_softmax", "scores_of"]

@@ -72,6 +72,14 @@ def _attention(operands: Sequence[Spec], out: Spec) -> float:
     return weights * (2 * width + 2 * out.shape[-1] + 5)
 
 
+def _attention_gradient(operands: Sequence[Spec], out: Spec) -> float:
+    """Nine products, for the scores are computed three times, and as many softmaxes."""
+    _, q, _, v, *_ = operands
+    *batch, rows, depth = q.shape
+    columns, width = v.shape[-2:]
+    return math.prod(batch) * rows * columns * (10 * depth + 8 * width + 15)
+
+
 def _solve(operands: Sequence[Spec], out: Spec) -> float:
     return out.size * operands[0].shape[-1]
 
@@ -87,7 +95,8 @@ def _fourier(operands: Sequence[Spec], out: Spec) -> float:
 
 
 _RULES: dict[str, Callable[[Sequence[Spec], Spec], float]] = {
-    "attention": _attention, "triangular_solve": _solve, "ldl_solve": _solve, "argsort": _sort,
+    "attention": _attention, "attention_gradient": _attention_gradient,
+    "triangular_solve": _solve, "ldl_solve": _solve, "argsort": _sort,
     "fft": _fourier, "rfft": _fourier, "irfft": _fourier,
 }  # fmt: skip
 

@@ -140,7 +140,7 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     for name, operand in zip("qkv", n.srcs, strict=False):
         step.operand(name, operand)
     for operand in mask:
-        _mask(step, operand)
+        masked(step, operand)
     slot, place = printer.places[n.id]
     step.matrices("y", Matrices(slot, rows, width, place, rows * width, width), "w")
     dims = {
@@ -151,7 +151,7 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     return [step.kernel("attention", count * tiles, dims)]
 
 
-def _mask(step: Dispatch, n: Node) -> None:
+def masked(step: Dispatch, n: Node) -> None:
     """Write the function `mask_load`, which reads what is added to a score."""
     e = step.e
     index = (var("b", math.prod(n.shape[:-2])), var("i", n.shape[-2]), var("j", n.shape[-1]))

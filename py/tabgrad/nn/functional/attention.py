@@ -12,15 +12,13 @@ from tabgrad.core.promotion import cast, expand as broadcasted, needs_float, wid
 from tabgrad.core.shape import broadcast, needs_rank
 from tabgrad.core.trace import MODE
 from tabgrad.nn.functional.dropout import dropout
-from tabgrad.ops.attention import attention, safe_softmax, scores_of
+from tabgrad.ops.attention import WIDEST, attention, safe_softmax, scores_of
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
 from tabgrad.tensor.chained import chained
 from tabgrad.tensor.softmax import softmax
 
-WIDEST = 128
-"""The longest rows of query, key and value that the kernel of one op has room for."""
 MANY = 1 << 22
 """More scores than this are computed twice for a gradient rather than stored."""
 MANY_SOFTWARE, LONGEST_SOFTWARE = 1 << 24, 4096

@@ -1,0 +1,187 @@
+"""attention_gradient: one kernel by rows of q, and one by rows of k, that compute tiles of scores again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from tabgrad.core.errors import DeviceError
+from tabgrad.lower.dialect import F32, pack_words
+from tabgrad.lower.ir import Node
+from tabgrad.lower.kernel import TURNS, Kernel
+from tabgrad.lower.kernels.attention import DEEPEST, KEYS, SHARED, THREADS, masked
+from tabgrad.lower.matrices import Dispatch, Matrices
+from tabgrad.lower.printer import KernelPrinter
+from tabgrad.lower.record import Record, Scratch, register
+from tabgrad.lower.variants import size_class
+
+if TYPE_CHECKING:
+    from tabgrad.core.op import Op
+    from tabgrad.core.spec import Params, Spec
+    from tabgrad.lower.dialect import Dialect
+    from tabgrad.lower.limits import Limits
+
+FORMS = (
+    (16, 64, 32), (16, 64, 16), (16, 64, 8), (8, 64, 32), (8, 64, 16), (8, 64, 8), (8, 64, 4), (32, 64, 16),
+    (16, 128, 16), (32, 128, 8),
+)  # fmt: skip
+"""The tiles to choose from: the rows that stay, the threads, and the rows that pass by."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """How many rows a workgroup keeps, how many threads share each, how many others it holds at once."""
+
+    each: int
+    lanes: int
+    keys: int
+
+    def __str__(self) -> str:
+        return f"{self.each}x{self.keys} {self.lanes * self.each}"
+
+    def words(self, depth: int, width: int) -> int:
+        """Count the words of workgroup memory of the kernel that takes more."""
+        long, threads = 4 * (math.ceil(depth / 4) + math.ceil(width / 4)), self.lanes * self.each
+        both = (self.each + self.keys) * long + self.keys * self.each
+        return both + max(4 * threads, self.keys * (4 + self.each))
+
+    def turns(self, rows: int, length: int, depth: int, width: int) -> int:
+        """Count the turns of the loops of a thread, of the kernel that takes more."""
+        deep, wide, threads = math.ceil(depth / 4), math.ceil(width / 4), self.lanes * self.each
+        loads = 5 * (math.ceil(self.keys * deep / threads) + math.ceil(self.keys * wide / threads))
+        scores = math.ceil(self.keys / self.lanes) * (1 + deep + wide)
+        sums = self.keys * (1 + math.ceil(max(deep, wide) / self.lanes))
+        ends = 5 * (math.ceil(self.each * deep / threads) + math.ceil(self.each * wide / threads))
+        ends += 2 * self.lanes + 5 * math.ceil(max(deep, wide) / self.lanes)
+        once = loads + scores + 2
+        of_rows = math.ceil(length / self.keys) * (2 * once + sums)
+        of_columns = math.ceil(rows / self.keys) * (once + 1 + sums)
+        return ends + max(of_rows, of_columns)
+
+
+def _tile(d: Dialect, depth: int, width: int) -> Tile | None:
+    """Choose the fixed tile for rows of q and v of `depth` and `width` numbers, None where there is none."""
+    if not d.templates or not (0 < depth <= DEEPEST and 0 < width <= DEEPEST):
+        return None
+    each = 16 if max(depth, width) <= DEEPEST // 2 else 8
+    tile = Tile(each, THREADS // each, KEYS)
+    while tile.words(depth, width) > SHARED:
+        tile = replace(tile, keys=tile.keys // 2)
+    return tile
+
+
+def _best_tile(printer: KernelPrinter, n: Node, fixed: Tile) -> Tile:
+    """Choose the tile: as measured on the adapter, else the fixed one."""
+    limits = printer.limits
+    _, q, _, v, *mask = n.srcs
+    (rows, depth), (length, width) = q.shape[-2:], v.shape[-2:]
+
+    def fits(t: Tile) -> bool:
+        whole = not limits.software or t.turns(rows, length, depth, width) <= TURNS
+        return t.words(depth, width) <= SHARED and whole
+
+    def variants() -> list[Tile]:
+        made = [Tile(each, threads // each, keys) for each, threads, keys in FORMS]
+        return [t for t in made if fits(t)]
+
+    batch = math.prod(q.shape[:-2])
+    sizes = " ".join(str(size_class(s)) for s in (batch, rows, length, depth, width))
+    seen = " causal" * bool(n.params["causal"]) + " masked" * bool(mask)
+    question = f"attention gradient {n.spec.dtype.name} {sizes}{seen}"
+    found = limits.decide(
+        "attention gradient", lambda: limits.pick(question, n.origin, variants, lambda: fixed)
+    )
+    return found if fits(found) else fixed
+
+
+def _refusal(
+    op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits
+) -> Exception | None:
+    """Refuse rows that no tile has room for, and so many that a thread would not finish its loops."""
+    (rows, depth), (length, width) = specs[1].shape[-2:], specs[3].shape[-2:]
+    tile = _tile(d, depth, width)
+    if tile is None:
+        return DeviceError(
+            f"attention_gradient: has kernels in WGSL, for rows of q, k and v of 1 to {DEEPEST} elements, got "
+            f"{depth} and {width}; compute the scores in steps"
+        )
+    if not limits.software or tile.turns(rows, length, depth, width) <= TURNS:
+        return None
+    return DeviceError(
+        "attention_gradient: has too many rows for one kernel of this device, on which a processor does the "
+        "work of a GPU; use fewer, or compute the scores in steps"
+    )
+
+
+def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
+    """Make a dispatch for the rows of q, and one for those of k and v where their gradients are wanted."""
+    _, q, _, v, *_ = n.srcs
+    (rows, depth), (length, width) = q.shape[-2:], v.shape[-2:]
+    fixed, count = _tile(printer.d, depth, width), math.prod(q.shape[:-2])
+    assert fixed is not None  # see _refusal
+    tile = _best_tile(printer, n, fixed)
+    wanted: dict[int, Matrices] = {}
+    for m in n.siblings:
+        if m.id in printer.places:
+            number: int = getattr(m.op, "index", 0)
+            slot, place = printer.places[m.id]
+            high, long = m.shape[-2:]
+            wanted[number] = Matrices(slot, high, long, place, high * long, long)
+    facts = Matrices(scratch(max(4, 12 * count * rows)), rows, 3, 0, rows * 3, 3)
+    made = []
+    if count * rows:
+        step = _step(printer, n, tile, rows)
+        step.matrices("facts", facts, "w")
+        _result(step, "dq", wanted.get(0))
+        dims = _dims(tile, n, depth, width, depth) | {"WANTED": int(0 in wanted)}
+        made.append(step.kernel("attention_rows", count * math.ceil(rows / tile.each), dims))
+    if count * length and (1 in wanted or 2 in wanted):
+        step = _step(printer, n, tile, length)
+        step.matrices("facts", facts)
+        _result(step, "dk", wanted.get(1))
+        _result(step, "dv", wanted.get(2))
+        dims = _dims(tile, n, depth, width, max(depth, width))
+        made.append(step.kernel("attention_columns", count * math.ceil(length / tile.each), dims))
+    return made
+
+
+def _step(printer: KernelPrinter, n: Node, tile: Tile, kept: int) -> Dispatch:
+    """Begin a dispatch whose workgroups keep some of `kept` rows each."""
+    ct, q, k, v, *mask = n.srcs
+    step = Dispatch(printer, n)
+    step.sizes(
+        count=math.prod(q.shape[:-2]),
+        tiles=math.ceil(kept / tile.each),
+        height=q.shape[-2],
+        length=k.shape[-2],
+    )
+    (bits,) = pack_words(n.params["scale"], F32)
+    step.blocks["scale"] = f"fn scale() -> f32 {{ return bitcast<f32>({step.word(bits)}); }}\n"
+    for name, operand in (("ct", ct), ("q", q), ("k", k), ("v", v)):
+        step.operand(name, operand)
+    for operand in mask:
+        masked(step, operand)
+    return step
+
+
+def _result(step: Dispatch, name: str, found: Matrices | None) -> None:
+    """Write the function `name`_store, which does nothing where nobody wants the result."""
+    if found is None:
+        head = f"fn {name}_store(b: u32, i: u32, j: u32, value: f32)"
+        step.blocks[name] = f"{head} {{ }}\n"
+    else:
+        step.matrices(name, found, "w")
+
+
+def _dims(tile: Tile, n: Node, depth: int, width: int, longest: int) -> dict[str, Any]:
+    deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
+    return {
+        "ROWS": tile.each, "LANES": tile.lanes, "KEYS": tile.keys, "DEPTH": depth, "WIDTH": width,
+        "DEEP": deep, "WIDE": wide, "PART": math.ceil(math.ceil(longest / 4) / tile.lanes),
+        "CAUSAL": int(bool(n.params["causal"])),
+    }  # fmt: skip
+
+
+register(Record(op="attention_gradient", passes=_passes, adds_up=True, refusal=_refusal))
