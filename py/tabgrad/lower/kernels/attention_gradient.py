@@ -100,12 +100,17 @@ def _refusal(
     op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits
 ) -> Exception | None:
     """Refuse rows that no tile has room for, and so many that a thread would not finish its loops."""
+    if not d.templates:
+        return DeviceError(
+            "attention_gradient: is not on this device yet, whose kernels are not in WGSL; compute the scores "
+            "in steps"
+        )
     (rows, depth), (length, width) = specs[1].shape[-2:], specs[3].shape[-2:]
     tile = _tile(d, depth, width)
     if tile is None:
         return DeviceError(
-            f"attention_gradient: has kernels in WGSL, for rows of q, k and v of 1 to {DEEPEST} elements, got "
-            f"{depth} and {width}; compute the scores in steps"
+            f"attention_gradient: has kernels for rows of q, k and v of 1 to {DEEPEST} elements, got {depth} "
+            f"and {width}; compute the scores in steps"
         )
     if not limits.software or tile.turns(rows, length, depth, width) <= TURNS:
         return None
