@@ -10,7 +10,7 @@ from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DTypeError, ShapeError
 from tabgrad.core.families import kernel, to_front
 from tabgrad.core.lazy_numpy import np
-from tabgrad.core.op import Array, Operand, same_dtype
+from tabgrad.core.op import REGISTRY, Array, Operand, same_dtype
 from tabgrad.core.promotion import accumulate, cast, single
 from tabgrad.core.spec import Params, Spec, spec
 from tabgrad.ops.elementwise import add, barrier, div, exp, maximum, mul, sub, where
@@ -117,9 +117,7 @@ def _pull(
     if math.prod(q.spec.shape[:-1]) * k.spec.shape[-2] <= BLOCK:
         return _pull_block(ct, needs, inputs, causal, scale)
     if not any(needs[3:]) and _in_kernels(q, inputs[2]):
-        from tabgrad.ops.attention_gradient import attention_gradient  # few programs have so many
-
-        found = attention_gradient.bind(ct, *inputs, causal=causal, scale=scale)
+        found = REGISTRY["attention_gradient"].bind(ct, *inputs, causal=causal, scale=scale)
         mine = (one if need else None for one, need in zip(found, needs, strict=False))
         return (*mine, *[None] * len(needs[3:]))
     rows: tuple[list[Any], ...] = tuple([] for _ in inputs)
