@@ -17,8 +17,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 REMARK = re.compile(rb"^[ \t]*//(?![!@]).*\n", re.MULTILINE)
 """A line of a shader that only its author reads: no front matter, and no mark of a block."""
-HEAD = re.compile(rb"\A(//! [^\n]*\n)(?://![^\n]*\n)*")
-"""The head of a kernel, and its first line."""
+HEAD = re.compile(rb"^(//! [^\n]*\n)(?://![^\n]*\n)+", re.MULTILINE)
+"""The head of a kernel or function, and its first line, which names it: the rest is for authors and tests."""
 TOLD = re.compile(rb"^[ \t]*(?://.*|/\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n", re.MULTILINE)
 """Lines of JavaScript that are nothing but a comment."""
 READ = "tabgrad/examples/"
@@ -55,9 +55,7 @@ class Tighter(BuildHookInterface):
 def shortened(name: str, data: bytes) -> bytes:
     """Return a source file without what only its author reads."""
     if name.endswith(".wgsl"):
-        data = REMARK.sub(b"", data)
-        # of the head of a kernel its name is read; of functions all is
-        return HEAD.sub(rb"\1", data) if "/kernels/" in name else data
+        return HEAD.sub(rb"\1", REMARK.sub(b"", data))
     if name.endswith(".js"):
         return TOLD.sub(b"", data)
     if name.startswith(READ):
