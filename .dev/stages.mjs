@@ -154,6 +154,7 @@ async function browser() {
   const files = [
     ...longest.map((name) => `tests/web/test_${name}.py`),
     "tests/web",
+    "tests/shaders/test_chromium.py",
     "--ignore=tests/web/inside",
     `--ignore=${OLDER}`,
   ];
@@ -225,7 +226,7 @@ export const stages = {
     },
   },
   browser: {
-    about: "inside Pyodide in Chromium, and the pages from end to end",
+    about: "inside Pyodide in Chromium, its compiler of shaders, and the pages from end to end",
     needs: ["node", "pyodide", "chromium", "notebooks"],
     run: browser,
   },

@@ -57,13 +57,35 @@ fn copysign_f32(x: f32, y: f32) -> f32 {
   return select(abs(x), -abs(x), bitcast<i32>(y) < 0);
 }
 
+//! at_most: x, or the bound where x is above it; NaN for NaN.
+//!
+//! Software adapters take longer for min(), which treats NaN in a way of its own.
+//! @domain x: -inf..inf
+//! @domain bound: -inf..inf
+//! @error exact
+//! @reference np.where(x > bound, bound, x)
+//! @internal
+fn at_most(x: f32, bound: f32) -> f32 {
+  return select(x, bound, x > bound);
+}
+
+//! at_least: x, or the bound where x is below it; NaN for NaN.
+//! @domain x: -inf..inf
+//! @domain bound: -inf..inf
+//! @error exact
+//! @reference np.where(x < bound, bound, x)
+//! @internal
+fn at_least(x: f32, bound: f32) -> f32 {
+  return select(x, bound, x < bound);
+}
+
 //! max_f32: the larger of x and y; NaN if either is NaN, where WGSL's max may return the other.
 //! @domain x: -inf..inf
 //! @domain y: -inf..inf
 //! @error exact
 //! @reference np.maximum(x, y)
 fn max_f32(x: f32, y: f32) -> f32 {
-  return select(select(max(x, y), y, is_nan(y)), x, is_nan(x));
+  return select(select(at_least(y, x), y, is_nan(y)), x, is_nan(x));
 }
 
 //! min_f32: the smaller of x and y; NaN if either is NaN.
@@ -72,7 +94,7 @@ fn max_f32(x: f32, y: f32) -> f32 {
 //! @error exact
 //! @reference np.minimum(x, y)
 fn min_f32(x: f32, y: f32) -> f32 {
-  return select(select(min(x, y), y, is_nan(y)), x, is_nan(x));
+  return select(select(at_most(y, x), y, is_nan(y)), x, is_nan(x));
 }
 
 //! sign_f32: -1, 0 or 1; 0 for NaN.

@@ -1,15 +1,15 @@
-//! exp2_rounded: x * 2^n for the integer n nearest to t, taken to be between -151 and 129.
+//! exp2_rounded: x * 2^n for the integer n nearest to t, |t| <= 250; anything for a larger one.
 //!
-//! Floats are clamped, integers are not: software adapters have an instruction for the first only.
-//! Adding 1.5 * 2^23 and a bias leaves the exponent of a factor in the low bits.
+//! In two factors, 2^(n/2) and the rest, so that each is a normal float, and the second product rounds what is
+//! subnormal. Adding 1.5 * 2^23 and a bias leaves the exponent of a factor in the low bits.
 //! @domain x: 0.7..1.5
 //! @domain t: -125..127
 //! @error exact
 //! @reference x * 2.0 ** np.rint(t)
 //! @internal
 fn exp2_rounded(x: f32, t: f32) -> f32 {
-  let first = bitcast<i32>(clamp(t, -126.0, 127.0) + 12583039.0);
-  let whole = bitcast<i32>(clamp(t, -151.0, 129.0) + 12583166.0);
+  let first = bitcast<i32>(fma(t, 0.5, 12583039.0));
+  let whole = bitcast<i32>(t + 12583166.0);
   return x * bitcast<f32>(first * 8388608) * bitcast<f32>((whole - first) * 8388608);
 }
 
@@ -61,8 +61,8 @@ fn exp_remainder(x: f32, n: i32) -> f32 {
 //! @error 2 ulp
 //! @reference np.exp(x)
 fn exp_f32(x: f32) -> f32 {
-  let t = x * 1.4426950408889634;
-  let n = nearest_i32(clamp(t, -151.0, 129.0));
+  let t = at_most(x * 1.4426950408889634, 129.0);
+  let n = nearest_i32(t);
   // Beyond the largest result the polynomial overflows by itself; below -104 it means nothing.
   let y = exp2_rounded(1.0 + expm1_reduced(exp_remainder(x, n)), t);
   return select(y, 0.0, is_below(x, 0xc2d00000u));
@@ -73,8 +73,9 @@ fn exp_f32(x: f32) -> f32 {
 //! @error 2 ulp
 //! @reference np.exp2(x)
 fn exp2_f32(x: f32) -> f32 {
-  let n = nearest_i32(clamp(x, -151.0, 129.0));
-  let y = exp2_rounded(1.0 + expm1_reduced((x - f32(n)) * 0.6931471805599453), x);
+  let t = at_most(x, 129.0);
+  let n = nearest_i32(t);
+  let y = exp2_rounded(1.0 + expm1_reduced((x - f32(n)) * 0.6931471805599453), t);
   return select(y, 0.0, is_below(x, 0xc3160000u));
 }
 
@@ -83,7 +84,7 @@ fn exp2_f32(x: f32) -> f32 {
 //! @error 3 ulp
 //! @reference np.expm1(x)
 fn expm1_f32(x: f32) -> f32 {
-  let n = nearest_i32(clamp(x * 1.4426950408889634, -30.0, 128.0));
+  let n = nearest_i32(at_most(x * 1.4426950408889634, 128.0));
   let p = expm1_reduced(exp_remainder(x, n));
   // 2^n (e^r - 1) + (2^n - 1), halved, because 2^128 is not a float.
   let scale = bitcast<f32>((n + 126) * 8388608);
@@ -212,7 +213,7 @@ fn sigmoid_f32(x: f32) -> f32 {
 //! @error 4 ulp
 //! @reference np.logaddexp(0.0, x)
 fn softplus_f32(x: f32) -> f32 {
-  return select(max(x, 0.0) + log1p_f32(exp_f32(-abs(x))), x, is_nan(x));
+  return select(at_least(x, 0.0) + log1p_f32(exp_f32(-abs(x))), x, is_nan(x));
 }
 
 //! logaddexp_f32: ln(e^x + e^y), without overflow.

@@ -4,11 +4,11 @@
 //! @reference np.tanh(x)
 fn tanh_f32(x: f32) -> f32 {
   // Beyond 10 the result is 1. There e^2x - 1 needs no case of its own, as expm1_f32 does.
-  let a = min(2.0 * abs(x), 20.0);
+  let a = at_most(2.0 * abs(x), 20.0);
   let n = nearest_i32(a * 1.4426950408889634);
   let scale = bitcast<f32>((n + 127) * 8388608);
   let t = fma(scale, expm1_reduced(exp_remainder(a, n)), scale - 1.0);
-  return select(copysign_f32(min(t / (t + 2.0), 1.0), x), x, is_nan(x));
+  return select(copysign_f32(at_most(t / (t + 2.0), 1.0), x), x, is_nan(x));
 }
 
 //! sinh_f32: accurate near zero and up to the largest float.
@@ -17,7 +17,7 @@ fn tanh_f32(x: f32) -> f32 {
 //! @reference np.sinh(x)
 fn sinh_f32(x: f32) -> f32 {
   let a = abs(x);
-  let t = expm1_f32(min(a, 80.0));
+  let t = expm1_f32(at_most(a, 80.0));
   let w = exp_f32(0.5 * a);
   let y = select(0.5 * (t + t / (t + 1.0)), (0.5 * w) * w, a > 40.0);
   return select(copysign_f32(y, x), x, is_nan(x) | (x == 0.0));
@@ -38,7 +38,7 @@ fn cosh_f32(x: f32) -> f32 {
 //! @reference np.arcsinh(x)
 fn asinh_f32(x: f32) -> f32 {
   let a = abs(x);
-  let b = min(a, 4096.0);
+  let b = at_most(a, 4096.0);
   let near = log1p_f32(b + b * b / (1.0 + sqrt(fma(b, b, 1.0))));
   let y = select(near, log_f32(a) + 0.6931471805599453, a > 4096.0);
   return select(copysign_f32(y, x), x, is_nan(x) | (x == 0.0));
@@ -49,7 +49,7 @@ fn asinh_f32(x: f32) -> f32 {
 //! @error 5 ulp
 //! @reference np.arccosh(x)
 fn acosh_f32(x: f32) -> f32 {
-  let t = clamp(x, 1.0, 4096.0) - 1.0;
+  let t = at_least(at_most(x, 4096.0), 1.0) - 1.0;
   let near = log1p_f32(t + sqrt(t * (t + 2.0)));
   let y = select(near, log_f32(x) + 0.6931471805599453, x > 4096.0);
   return select(select(y, nan(), x < 1.0), x, is_nan(x));
@@ -61,7 +61,7 @@ fn acosh_f32(x: f32) -> f32 {
 //! @reference np.arctanh(x)
 fn atanh_f32(x: f32) -> f32 {
   let a = abs(x);
-  let y = 0.5 * log1p_f32(2.0 * a / max(1.0 - a, 1e-30));
+  let y = 0.5 * log1p_f32(2.0 * a / at_least(1.0 - a, 1e-30));
   let edge = select(y, select(nan(), inf(), a == 1.0), a >= 1.0);
   return select(copysign_f32(edge, x), x, is_nan(x) | (x == 0.0));
 }

@@ -47,13 +47,13 @@ fn pow_f32(x: f32, y: f32) -> f32 {
   var l = log2_pair(select(a, a * 16777216.0, tiny));
   l.x -= select(0.0, 24.0, tiny);
   // Beyond this every result is 0, 1 or infinity, and the products below would overflow.
-  let c = clamp(y, -8.6e9, 8.6e9);
+  let c = at_least(at_most(y, 8.6e9), -8.6e9);
   let c_head = head_f32(c);
   let high = c_head * l.x;
   let low = fma(c - c_head, l.x, c * l.y);
-  let t = clamp(high + low, -200.0, 200.0);
+  let t = at_least(at_most(high + low, 200.0), -200.0);
   let n = nearest_i32(t);
-  let r = clamp((high - f32(n)) + low, -1.0, 1.0);
+  let r = at_least(at_most((high - f32(n)) + low, 1.0), -1.0);
   var result = exp2_rounded(1.0 + expm1_reduced(r * 0.6931471805599453), t);
 
   let y_is_integer = (trunc(y) == y) & !is_inf(y);

@@ -18,7 +18,7 @@ fn erf_series(z: f32) -> f32 {
 //! @reference erfc(a)
 //! @internal
 fn erfc_tail(a: f32) -> f32 {
-  let x = min(a, 10.1);
+  let x = at_most(a, 10.1);
   let y = (x - 3.0) / (x + 3.0);
   var p = fma(y, -0.00019737114780582488, -0.0006997819291427732);
   p = fma(y, p, 0.001963163958862424);
@@ -42,8 +42,8 @@ fn erfc_tail(a: f32) -> f32 {
 //! @reference erf(x)
 fn erf_f32(x: f32) -> f32 {
   let a = abs(x);
-  let near = fma(a, erf_series(min(a * a, 1.0)), a);
-  let y = select(near, 1.0 - erfc_tail(max(a, 0.45)), a > 0.95);
+  let near = fma(a, erf_series(at_most(a * a, 1.0)), a);
+  let y = select(near, 1.0 - erfc_tail(at_least(a, 0.45)), a > 0.95);
   return select(copysign_f32(y, x), x, is_nan(x) | (x == 0.0));
 }
 
@@ -53,8 +53,8 @@ fn erf_f32(x: f32) -> f32 {
 //! @reference erfc(x)
 fn erfc_f32(x: f32) -> f32 {
   let a = abs(x);
-  let near = 1.0 - fma(x, erf_series(min(a * a, 1.0)), x);
-  let tail = erfc_tail(max(a, 0.45));
+  let near = 1.0 - fma(x, erf_series(at_most(a * a, 1.0)), x);
+  let tail = erfc_tail(at_least(a, 0.45));
   let y = select(near, select(tail, 2.0 - tail, x < 0.0), a > 0.5);
   return select(y, x, is_nan(x));
 }
@@ -65,7 +65,7 @@ fn erfc_f32(x: f32) -> f32 {
 //! @reference erfinv(x)
 fn erfinv_f32(x: f32) -> f32 {
   let a = abs(x);
-  let w = -log1p_f32(-min(a, 0.99999994)) - log1p_f32(min(a, 1.0));
+  let w = -log1p_f32(-at_most(a, 0.99999994)) - log1p_f32(at_most(a, 1.0));
   let t = w - 2.5;
   var p = fma(t, 2.3934132897807103e-08, 3.428799288940354e-07);
   p = fma(t, p, -3.471488298600889e-06);
@@ -75,7 +75,7 @@ fn erfinv_f32(x: f32) -> f32 {
   p = fma(t, p, -0.0041774301789700985);
   p = fma(t, p, 0.24664074182510376);
   p = fma(t, p, 1.5014094114303589);
-  let s = sqrt(max(w, 0.0)) - 3.0;
+  let s = sqrt(at_least(w, 0.0)) - 3.0;
   var q = fma(s, -0.0001056387773132883, 2.517810571589507e-05);
   q = fma(s, q, 0.0012270815204828978);
   q = fma(s, q, -0.0035936159547418356);
@@ -129,8 +129,8 @@ fn lgamma_positive(x: f32) -> f32 {
   var product = select(select(1.0, x - 1.0, x >= 2.5), (x - 1.0) * (x - 2.0), x >= 3.5);
   product = select(select(product, x, x < 1.5), x * (x + 1.0), x < 0.5);
   let l = log_f32(product);
-  let near = lgamma_near_two(clamp(shift, -0.5, 0.5)) + select(l, -l, x < 1.5);
-  let v = max(x, 4.0);
+  let near = lgamma_near_two(at_least(at_most(shift, 0.5), -0.5)) + select(l, -l, x < 1.5);
+  let v = at_least(x, 4.0);
   let u = 1.0 / v;
   let z2 = u * u;
   let stirling = u * fma(z2, fma(z2, 0.0007936507936507937, -0.002777777777777778), 0.08333333333333333);
@@ -144,7 +144,7 @@ fn lgamma_positive(x: f32) -> f32 {
 //! @reference lgamma(x)
 fn lgamma_f32(x: f32) -> f32 {
   let a = abs(x);
-  let positive = lgamma_positive(max(a, 1e-37));
+  let positive = lgamma_positive(at_least(a, 1e-37));
   // Reflection: gamma(x) gamma(-x) = -pi / (x sin(pi x)).
   let s = abs(sin_pi(x)) * a;
   let reflected = 1.1447298858494002 - log_f32(s) - positive;

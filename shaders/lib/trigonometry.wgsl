@@ -61,7 +61,7 @@ fn quarter_turns_large(x: f32) -> vec2f {
 //! @error exact
 //! @internal
 fn nearest_turns(x: f32) -> i32 {
-  return nearest_i32(clamp(x, -8192.0, 8192.0) * 0.6366197723675814);
+  return nearest_i32(x * 0.6366197723675814);
 }
 
 //! turned_back: x - n pi/2 for the n that nearest_turns gives.
@@ -220,7 +220,7 @@ fn atan_unit(t: f32) -> f32 {
 fn atan_f32(x: f32) -> f32 {
   let a = abs(x);
   let inside = a <= 1.0;
-  let r = atan_unit(select(1.0 / max(a, 1.0), a, inside));
+  let r = atan_unit(select(1.0 / at_least(a, 1.0), a, inside));
   let y = select(1.5707963267948966 - r, r, inside);
   let whole = select(y, 1.5707963267948966, is_inf(x));
   return select(copysign_f32(whole, x), x, is_nan(x) | (x == 0.0));
@@ -234,8 +234,8 @@ fn atan_f32(x: f32) -> f32 {
 fn atan2_f32(y: f32, x: f32) -> f32 {
   let a = abs(x);
   let b = abs(y);
-  let small = min(a, b);
-  let large = max(a, b);
+  let small = at_most(a, b);
+  let large = at_least(a, b);
   // Halving keeps the quotient of the largest floats normal on devices that flush reciprocals.
   let scale = select(1.0, 0.25, large > 1e37);
   var t = (small * scale) / (large * scale);
@@ -267,7 +267,7 @@ fn asin_f32(x: f32) -> f32 {
   let a = abs(x);
   let far = a > 0.5;
   let z = select(a * a, 0.5 - 0.5 * a, far);
-  let s = select(a, sqrt(max(z, 0.0)), far);
+  let s = select(a, sqrt(at_least(z, 0.0)), far);
   let r = fma(s, asin_series(z), s);
   let y = select(r, 1.5707963267948966 - 2.0 * r, far);
   let inside = select(copysign_f32(y, x), x, x == 0.0);
@@ -282,7 +282,7 @@ fn acos_f32(x: f32) -> f32 {
   let a = abs(x);
   let far = a > 0.5;
   let z = select(a * a, 0.5 - 0.5 * a, far);
-  let s = select(x, sqrt(max(z, 0.0)), far);
+  let s = select(x, sqrt(at_least(z, 0.0)), far);
   let r = fma(s, asin_series(z), s);
   let turned = select(2.0 * r, 3.141592653589793 - 2.0 * r, x < 0.0);
   let y = select(1.5707963267948966 - r, turned, far);

@@ -70,7 +70,7 @@ def map_function(
     job = {
         "code": source,
         "inputs": [base64.b64encode(array.tobytes()).decode() for array in arrays],
-        "size": 4 * arrays[0].size,
+        "size": np.dtype(gpu.SCALARS[result]).itemsize * arrays[0].size,
         "groups": arrays[0].size // 64,
     }
     data = base64.b64decode(page.evaluate(MAP, job))

@@ -105,7 +105,7 @@ def excess(got: np.ndarray, want: np.ndarray, bound: str) -> tuple[np.ndarray, n
     narrow, wide = (np.complex64, complex) if got.dtype == np.complex64 else (np.float32, float)
     with np.errstate(all="ignore"):
         if wide is complex:
-            got, want = without_infinite_parts(got, want.astype(complex))
+            got, want = without_certain_parts(got, want.astype(complex))
         rounded = want.astype(narrow).astype(wide)
         error = np.nan_to_num(np.abs(got.astype(wide) - want), nan=np.inf)
         unit = np.spacing(np.maximum(np.abs(rounded), SMALLEST_NORMAL).astype(np.float32)).astype(
@@ -125,12 +125,13 @@ def excess(got: np.ndarray, want: np.ndarray, bound: str) -> tuple[np.ndarray, n
     return ulp, outside
 
 
-def without_infinite_parts(got: np.ndarray, want: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put 0 for the parts that are the same infinity in both: an error is that of the other part."""
+def without_certain_parts(got: np.ndarray, want: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put 0 for parts that are the same infinity in both, or were flushed: an error is that of the other part."""
     got, want = got.copy(), want.copy()
     for part in ("real", "imag"):
         x, y = getattr(got, part), getattr(want, part)
         same = (np.isinf(y) & (x == y)) | (np.isnan(x) & np.isnan(y))
+        same |= (x == 0) & (np.abs(y) < SMALLEST_NORMAL)
         x[same] = y[same] = 0
     return got, want
 
