@@ -144,10 +144,12 @@ const inEngine = (engine, about, needs, more = []) => ({
 /**
  * Python in the tab, in a browser for each core, and then the pages, in one more, because they wait half of
  * the time. A file of pages stays whole: its tests share a page that takes seconds to start; those that
- * take longest come first.
+ * take longest come first. Node has the same engine and compiler of shaders: where it runs too (`names` are the
+ * stages of the run), cases that engines share are left to one of the two.
  */
-async function browser() {
+async function browser(names) {
   await build("--lab");
+  const shared = names.includes("node") && hasEngine("node") ? { TABGRAD_WITH_NODE: "1" } : {};
   const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
   const longest = ["gallery", "page_start", "lab", "element", "page_digits", "interpreter"];
   longest.push("page", "page_faults", "page_keeps", "page_shows", "notebooks", "ways_out");
@@ -163,7 +165,7 @@ async function browser() {
   const pages = ["--host=browser", ...files, ...whole];
   return add(
     add(
-      await pytest("inside", inside, minutes(20), BUILT),
+      await pytest("inside", inside, minutes(20), { ...BUILT, ...shared }),
       await pytest("pages", pages, minutes(20), BUILT),
     ),
     await nodeTest(join("tests", "web"), minutes(5)),

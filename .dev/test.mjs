@@ -39,13 +39,13 @@ function chosen(only) {
   return names;
 }
 
-/** Run one stage; what breaks it counts as a failure, and the stages after it still run. */
-async function runStage(name) {
+/** Run one of the stages `names`; what breaks it counts as a failure, and the stages after it still run. */
+async function runStage(name, names) {
   console.log(`\n${bold(`── ${name}`)} ${dim(stages[name].about)}`);
   const start = performance.now();
   let counts = { passed: 0, failed: 1, skipped: 0 };
   try {
-    counts = await stages[name].run();
+    counts = await stages[name].run(names);
   } catch (error) {
     console.log(error instanceof Stop ? error.message : error.stack);
   }
@@ -68,7 +68,7 @@ await main(async () => {
     names.flatMap((name) => stages[name].needs),
   );
   const results = [];
-  for (const name of names) results.push(await runStage(name));
+  for (const name of names) results.push(await runStage(name, names));
 
   const total = (word) => results.reduce((sum, result) => sum + result[word], 0);
   console.log(`\n${bold("── totals")} ${dim(since(start))}`);

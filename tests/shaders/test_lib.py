@@ -126,7 +126,7 @@ def excess(got: np.ndarray, want: np.ndarray, bound: str) -> tuple[np.ndarray, n
 
 
 def without_certain_parts(got: np.ndarray, want: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Put 0 for parts that are the same infinity in both, or were flushed: an error is that of the other part."""
+    """Put 0 for parts that are the same infinity in both, or flushed: an error is that of the other part."""
     got, want = got.copy(), want.copy()
     for part in ("real", "imag"):
         x, y = getattr(got, part), getattr(want, part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -19,12 +20,18 @@ STAGE: pytest.StashKey[Stage] = pytest.StashKey()
 
 SHARES = {"firefox": 0, "deno": 1, "node": 2}
 
+# Node has Chromium's engine, compiler of shaders and driver: in a run of both, Chromium leaves it its third.
+WITH_NODE = os.environ.get("TABGRAD_WITH_NODE") == "1"
 
-def takes(engine: str, test: Any, case: str | None) -> bool:
+
+def takes(engine: str, test: Any, case: str | None, thread: str) -> bool:
     """Whether an engine runs a case of a test: Chromium runs all, the others share those `in_thirds`."""
-    if case is None or engine not in SHARES or EVERY_CASE or not hasattr(test, "in_thirds"):
+    if case is None or EVERY_CASE or not hasattr(test, "in_thirds"):
         return True
-    return zlib.crc32(case.encode()) % len(SHARES) == SHARES[engine]
+    share = zlib.crc32(case.encode()) % len(SHARES)
+    if engine in SHARES:
+        return share == SHARES[engine]
+    return thread == "page" or not (WITH_NODE and share == SHARES["node"])
 
 
 class InsideItem(pytest.Item):
@@ -83,7 +90,7 @@ class InsideFile(pytest.File):
         for device, thread in runs:
             cases = test.cases(device) if hasattr(test, "cases") else [None]
             for case in cases:
-                if not takes(engine, test, case):
+                if not takes(engine, test, case, thread):
                     continue
                 parts = [case, device, "main-thread" if thread == "page" else None]
                 label = "-".join(part for part in parts if part)
