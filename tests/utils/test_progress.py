@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import tabgrad as tg
 from tabgrad.utils import progress
 
 
@@ -172,6 +173,37 @@ def test_going_through_an_iterable_is_counted(events: list[progress.Event]) -> N
             1 / x
     gc.collect()
     assert events[-1]["event"] == "end"
+
+
+def test_the_second_argument_may_be_a_description_as_for_tqdm(
+    events: list[progress.Event],
+) -> None:
+    assert list(progress.track("ab", "epoch")) == ["a", "b"]
+    assert (events[0]["total"], events[0]["desc"]) == (2, "epoch")
+    with pytest.raises(
+        TypeError, match="bar: total must be a number of steps or None, got 'epoch'"
+    ):
+        progress.bar("epoch")  # type: ignore[arg-type]
+
+
+def test_what_is_no_number_is_named(events: list[progress.Event]) -> None:
+    for endless in (float("inf"), float("nan")):
+        with progress.bar(total=endless) as bar:  # type: ignore[arg-type]
+            assert bar.total is None
+    assert [e["total"] for e in events if e["event"] == "start"] == [None, None]
+    bar = progress.bar()
+    bar.log(a=tg.ones(1, 1, device="cpu"), b=True, c=float("nan"))
+    for wrong, said in {
+        "abc": "log: loss must be one number, got 'abc'",
+        None: "log: loss must be one number, got None",
+        tg.ones(2, device="cpu"): r"log: loss must be one number, got a Tensor of shape \(2,\)",
+    }.items():
+        with pytest.raises(TypeError, match=said):
+            bar.log(loss=wrong)  # type: ignore[arg-type]
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="update: n must be a number of steps, got"):
+            bar.update(wrong)  # type: ignore[arg-type]
+    assert bar.n == 0
 
 
 def test_values_are_shown_by_the_page_or_printed(

@@ -84,7 +84,7 @@ def test_lists_and_arrays_are_drawn() -> None:
         [b"\x00\xff", b"\xff\x00"],
     )
     assert repr(viz.image(np.zeros((3, 4), np.float32))).startswith("<image of 3 x 4 pixels")
-    assert repr(viz.attention([[0.5, 0.5], [1.0, 0.0]])) == "<attention of 1 heads, 2 x 2>"
+    assert repr(viz.attention([[0.5, 0.5], [1.0, 0.0]])) == "<attention of 1 head, 2 x 2>"
     assert repr(viz.show([1, 2, 3])) == "<lines of 3 numbers>"
 
 
@@ -100,6 +100,12 @@ def test_what_can_not_be_drawn_says_what_to_do() -> None:
         (lambda: viz.landscape(flat, size=2.5), "landscape: size must be a whole number"),
         (lambda: viz.landscape(flat, levels=2.5), "landscape: levels must be a whole number"),
         (lambda: viz.landscape(flat, steps=2.5, **walks), "landscape: steps must be a whole"),
+        (
+            lambda: viz.landscape(flat, lambda: 1.0),
+            r"landscape: x must be .*\(low, high\), got <func",
+        ),  # type: ignore[arg-type]
+        (lambda: viz.landscape(flat, y=3.0), r"landscape: y must be a range .* got 3\.0"),  # type: ignore[arg-type]
+        (lambda: viz.landscape(3.0), "landscape: f must be a function"),  # type: ignore[arg-type]
         (lambda: viz.landscape(lambda p: 1.0, size=4), "landscape: .*got float; compute with"),
         (lambda: viz.landscape(lambda p: p.sum().item(), size=4), "landscape: .*got float"),
         (lambda: viz.graph(tg.nn.Linear(2, 3)), r"Linear needs inputs .*graph\(model, x\)"),
@@ -448,3 +454,25 @@ def test_profiles_and_sparse_tensors_in_notebooks() -> None:
     assert "CPU mem" in titles
     assert "exp" in [row[0] for row in rows]
     assert tg.eye(2, device="cpu").to_sparse()._repr_html_() is None
+
+
+def test_drawings_become_coarser_where_a_page_takes_less() -> None:
+    tg.manual_seed(0)
+    fine = viz.image(tg.rand(3, 60, 90, device="cpu"))
+    assert fine._within(10**6) is fine
+    coarse = fine._within(8000)
+    assert len(coarse._repr_html_()) <= 8000
+    assert isinstance(coarse, viz.Image)
+    assert "every 2nd pixel, to be small" in coarse.caption
+    assert (coarse.height, coarse.width) == (30, 45)
+    assert coarse.rows[1][3:6] == fine.rows[2][6:9]
+    weights = tg.rand(2, 50, 70, device="cpu")
+    weights[1, 4, 9] = 3.0
+    many = viz.attention(weights)
+    few = many._within(6000)
+    assert len(few._repr_html_()) <= 6000
+    assert isinstance(few, viz.Attention)
+    assert "to be small, each square is the largest weight of" in few.svg()
+    assert max(max(row) for row in few.heads[1]) == 3.0
+    assert len(few.heads[0]) == len(few.queries) < 50
+    assert repr(viz.attention([[1.0]])) == "<attention of 1 head, 1 x 1>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import itertools
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -118,6 +119,12 @@ class Bar:
 
     def __init__(self, total: int | None, desc: str, sink: Sink | None) -> None:
         self.n = 0
+        if isinstance(total, str):
+            raise TypeError(
+                f"bar: total must be a number of steps or None, got {total!r}; say desc="
+            )
+        if total is not None and not math.isfinite(_number("bar: total", total)):
+            total = None  # nobody knows how many
         self.total = total
         self.desc = desc
         self._number = next(_numbers)
@@ -127,12 +134,14 @@ class Bar:
 
     def update(self, n: int = 1) -> None:
         """Count `n` more steps as done."""
+        if not math.isfinite(_number("update: n", n)):
+            raise ValueError(f"update: n must be a number of steps, got {n!r}")
         self.n += n
         self._emit({"event": "update", "bar": self._number, "n": self.n})
 
     def log(self, **values: float) -> None:
         """Show values, and record them at the step reached."""
-        numbers = {name: float(value) for name, value in values.items()}
+        numbers = {name: _number(f"log: {name}", value) for name, value in values.items()}
         self._emit({"event": "log", "bar": self._number, "n": self.n, "values": numbers})
 
     def close(self) -> None:
@@ -151,15 +160,27 @@ class Bar:
         self.close()
 
 
-def track(iterable: Iterable[T], total: int | None = None, desc: str = "") -> Iterator[T]:
+def _number(what: str, value: Any) -> float:
+    """Return a value as a number; raises TypeError where it is none, which says of what it is."""
+    shape = getattr(value, "shape", ())
+    if isinstance(value, str | bytes) or not hasattr(value, "__float__") or math.prod(shape) != 1:
+        got = f"a {type(value).__name__} of shape {tuple(shape)}" if shape else repr(value)
+        raise TypeError(f"{what} must be one number, got {got}")
+    return float(value)
+
+
+def track(iterable: Iterable[T], total: int | str | None = None, desc: str = "") -> Iterator[T]:
     """Go through `iterable` under a progress bar; the module itself can be called for it.
 
-    `total` is the number of steps; without it the length of the iterable, if it has one.
+    `total` is the number of steps; without it the length of the iterable, if it has one. A text in its place is
+    the `desc`, as for tqdm.
 
     >>> from tabgrad.utils import progress
     >>> sum(progress.track(range(4))), sum(progress(range(4)))
     (6, 6)
     """
+    if isinstance(total, str):
+        desc, total = total, None
     size = len(iterable) if total is None and isinstance(iterable, Sized) else total
     with bar(size, desc) as shown:
         for item in iterable:
@@ -171,7 +192,7 @@ class _Callable(ModuleType):
     """This module, which is called as `track` is."""
 
     def __call__(
-        self, iterable: Iterable[T], total: int | None = None, desc: str = ""
+        self, iterable: Iterable[T], total: int | str | None = None, desc: str = ""
     ) -> Iterator[T]:
         return track(iterable, total, desc)
 

@@ -31,12 +31,21 @@ class Drawing:
         """Return it as HTML, which may do more than the SVG: fold, or step."""
         return self.svg()
 
+    def _within(self, most: int) -> Drawing:
+        """Return a coarser drawing whose HTML has at most so many characters, or itself where there is none."""
+        return self
+
     def _repr_html_(self) -> str:
         return f'<div style="overflow:auto">{self.html()}</div>'
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write it to a file, as its ending says: `.svg` or `.html`. Raises ValueError for any other."""
         save(self, path)
+
+
+def counted(n: int, kind: str) -> str:
+    """Return a number with what it counts: 1 head, 2 heads."""
+    return f"{n} {kind}" if n == 1 else f"{n} {kind}s"
 
 
 def save(drawing: Drawing, path: str | pathlib.Path, more: Sequence[str] = ()) -> None:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 import tabgrad as tg
-from tabgrad.viz.drawing import Drawing
+from tabgrad.viz.drawing import Drawing, counted
 from tabgrad.viz.saturation import saturated
 
 SPREAD = 1e4
@@ -49,7 +49,7 @@ class Flow(Drawing):
         return "\n".join((*lines, *(f"! {text}" for text in self.findings)))
 
     def __repr__(self) -> str:
-        return f"<flow of {len(self.rows)} gradients, {len(self.findings)} findings>"
+        return f"<flow of {counted(len(self.rows), 'gradient')}, {counted(len(self.findings), 'finding')}>"
 
     def html(self) -> str:
         """Return the bars, and the findings below them."""

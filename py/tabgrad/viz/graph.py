@@ -10,7 +10,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.transforms.node import Node
-from tabgrad.viz.drawing import Drawing, save
+from tabgrad.viz.drawing import Drawing, counted, save
 from tabgrad.viz.layout import Place, placed
 from tabgrad.viz.modules import Parts, Vertex, ancestors, called, collapsed, folded, paths_of
 
@@ -42,7 +42,8 @@ class Graph(Drawing):
         self.paths: list[Any] = [()] * len(vertices) if paths is None else list(paths)
 
     def __repr__(self) -> str:
-        return f"<graph of {len(self.vertices)} nodes and {len(self.edges)} edges>"
+        edges = counted(len(self.edges), "edge")
+        return f"<graph of {counted(len(self.vertices), 'node')} and {edges}>"
 
     def html(self) -> str:
         """Return it as HTML; modules are boxes that open on demand."""

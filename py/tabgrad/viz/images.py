@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.viz.drawing import Drawing, colour, element, placed_png, png, save, text
+from tabgrad.viz.drawing import Drawing, colour, counted, element, placed_png, png, save, text
 
 WIDTH = 256
 """Small pictures are drawn at about this width."""
@@ -48,6 +48,19 @@ class Image(Drawing):
             self.caption,
             inside + text(0, h + 13, self.caption, more=' fill-opacity="0.7"'),
         )
+
+    def _within(self, most: int) -> Drawing:
+        drawn, step = self, 1
+        while (length := len(drawn._repr_html_())) > most and step < max(self.width, self.height):
+            step = max(step + 1, math.ceil(step * math.sqrt(length / most)))
+            c = self.channels
+            rows = [
+                b"".join(row[i : i + c] for i in range(0, len(row), c * step))
+                for row in self.rows[::step]
+            ]
+            told = f"{self.caption}, every {_nth(step)} pixel, to be small"
+            drawn = Image(rows, math.ceil(self.width / step), c, told)
+        return drawn
 
     def save(self, path: str | pathlib.Path) -> None:
         """Write it to a file that ends in .png, .svg or .html."""
@@ -99,7 +112,7 @@ def image(x: Any, *, limits: tuple[float, float] | None = None, columns: int = 8
         raise ValueError(f"image: expected columns of at least 1, got {columns}")
     step = math.ceil(math.sqrt(x.numel() / (x.shape[-3] if x.ndim > 2 else 1) / PIXELS))
     if step > 1:
-        caption += f", every {step}{'nd' if step == 2 else 'rd' if step == 3 else 'th'} pixel"
+        caption += f", every {_nth(step)} pixel"
     with tg.no_grad():
         plain = x.detach()[..., ::step, ::step].to("cpu")
         low, high, told = _limits(plain, limits)
@@ -111,6 +124,11 @@ def image(x: Any, *, limits: tuple[float, float] | None = None, columns: int = 8
         planes = pixels.movedim(1, -1).nan_to_num().tolist()
         mask = None if bool(good.all()) else good.tolist()
     return _tiled(planes, mask, columns, caption + told)
+
+
+def _nth(n: int) -> str:
+    last = 0 if n // 10 % 10 == 1 else n % 10
+    return f"{n}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') }"
 
 
 def _limits(x: tg.Tensor, limits: tuple[float, float] | None) -> tuple[float, float, str]:
@@ -173,9 +191,21 @@ class Attention(Drawing):
 
     def __init__(self, heads: list[list[list[float]]], queries: list[str], keys: list[str]) -> None:
         self.heads, self.queries, self.keys = heads, queries, keys
+        self.note = ""
+
+    def _within(self, most: int) -> Drawing:
+        drawn, step = self, 1
+        while (length := len(drawn._repr_html_())) > most:
+            step = max(step + 1, math.ceil(step * math.sqrt(length / most)))
+            if step > max(len(self.queries), len(self.keys)):
+                break
+            heads = [_coarser(weights, step) for weights in self.heads]
+            drawn = Attention(heads, self.queries[::step], self.keys[::step])
+            drawn.note = f"to be small, each square is the largest weight of {step} x {step}"
+        return drawn
 
     def __repr__(self) -> str:
-        return f"<attention of {len(self.heads)} heads, {len(self.queries)} x {len(self.keys)}>"
+        return f"<attention of {counted(len(self.heads), 'head')}, {len(self.queries)} x {len(self.keys)}>"
 
     def svg(self) -> str:
         """Return the maps side by side as an SVG element; each square tells its weight where they are few."""
@@ -191,7 +221,11 @@ class Attention(Drawing):
             x, y = wide * (i % across), high * (i // across)
             parts.append(self._map(weights, i, x, y, left, top, cell, named))
         down = math.ceil(len(self.heads) / across)
-        return element(wide * across, high * down, "attention", "".join(parts))
+        if self.note:
+            parts.append(text(8, high * down + 12, self.note, more=' fill-opacity="0.7"'))
+        width = max(wide * across, 7.3 * len(self.note) + 16)
+        height = high * down + (18 if self.note else 0)
+        return element(width, height, "attention", "".join(parts))
 
     def _map(
         self, weights: list[list[float]], head: int, x: float, y: float, left: float, top: float,
@@ -230,6 +264,15 @@ class Attention(Drawing):
         return "".join(parts)
 
 
+def _coarser(weights: list[list[float]], step: int) -> list[list[float]]:
+    """Return the largest weight of each square of `step` by `step`."""
+    rows = [
+        list(map(max, zip(*weights[i : i + step], strict=True)))
+        for i in range(0, len(weights), step)
+    ]
+    return [[max(row[j : j + step]) for j in range(0, len(row), step)] for row in rows]
+
+
 def _told(query: str, key: str, weight: float) -> str:
     return escape(f"{query} looks at {key}: {weight:.3f}")
 
@@ -246,7 +289,7 @@ def attention(
     >>> import tabgrad as tg
     >>> weights = tg.softmax(tg.eye(3, device="cpu") * 2, -1)
     >>> tg.viz.attention(weights, ["the", "cat", "sat"])
-    <attention of 1 heads, 3 x 3>
+    <attention of 1 head, 3 x 3>
     """
     weights = _tensor("attention", weights)
     shape = tuple(weights.shape)

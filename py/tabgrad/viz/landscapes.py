@@ -9,7 +9,7 @@ from typing import Any
 
 import tabgrad as tg
 from tabgrad.core.errors import TabgradError
-from tabgrad.viz.drawing import COLOURS, Drawing, colour, element, placed_png, png, text
+from tabgrad.viz.drawing import COLOURS, Drawing, colour, counted, element, placed_png, png, text
 
 SIDE = 420.0
 """Pixels of the map's longer side."""
@@ -27,7 +27,8 @@ class Landscape(Drawing):
         self.values, self.x, self.y, self.levels, self.paths = values, x, y, levels, paths
 
     def __repr__(self) -> str:
-        return f"<landscape of {len(self.values)} x {len(self.values[0])} values and {len(self.paths)} paths>"
+        size = f"{len(self.values)} x {len(self.values[0])}"
+        return f"<landscape of {size} values and {counted(len(self.paths), 'path')}>"
 
     def svg(self) -> str:
         """Return it as an SVG element: colours by rank of the value, contours, paths and their names."""
@@ -153,12 +154,14 @@ def landscape(
     >>> drawing = tg.viz.landscape(valley, size=16, start=(-1.5, 1.0), steps=5, device="cpu",
     ...                            optimizers={"SGD": lambda p: tg.optim.SGD(p, lr=0.05)})
     >>> drawing, len(drawing.paths["SGD"])
-    (<landscape of 16 x 16 values and 1 paths>, 6)
+    (<landscape of 16 x 16 values and 1 path>, 6)
     """
     size, levels, steps = (
         _whole(*one) for one in (("size", size), ("levels", levels), ("steps", steps))
     )
-    x, y = (float(x[0]), float(x[1])), (float(y[0]), float(y[1]))
+    x, y = _range("x", x), _range("y", y)
+    if not callable(f):
+        raise TypeError(f"landscape: f must be a function of a tensor of two numbers, got {f!r}")
     if not (x[0] < x[1] and y[0] < y[1]) or size < 2:
         raise ValueError(
             f"landscape: expected ranges (low, high) and at least 2 points, got {x}, {y}, {size}"
@@ -177,6 +180,17 @@ def landscape(
         else []
     )
     return Landscape(values, x, y, sorted(set(at)), ways)
+
+
+def _range(name: str, given: Any) -> Point:
+    try:
+        low, high = given
+        return float(low), float(high)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"landscape: {name} must be a range of two numbers, (low, high), got {given!r}; landscape(f, x, y) "
+            "draws a function f of a tensor of two numbers over the ranges x and y"
+        ) from None
 
 
 def _whole(name: str, value: Any) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tabgrad as tg
-from tabgrad.viz.drawing import COLOURS, Drawing, element, placed_png, png, text
+from tabgrad.viz.drawing import COLOURS, Drawing, counted, element, placed_png, png, text
 
 SIDE = 360.0
 """Pixels of the longer side."""
@@ -35,8 +35,8 @@ class Plane(Drawing):
 
     def __repr__(self) -> str:
         count = sum(map(len, self.points.values()))
-        parts = [f"{count} points"] if count else []
-        parts += [f"{len(self.paths)} paths"] if self.paths else []
+        parts = [counted(count, "point")] if count else []
+        parts += [counted(len(self.paths), "path")] if self.paths else []
         parts += [f"{len(self.field)} x {len(self.field[0])} values"] if self.field else []
         return f"<plane with {', '.join(parts) or 'nothing'}>"
 
@@ -113,7 +113,7 @@ def plane(
 
     >>> import tabgrad as tg
     >>> tg.viz.plane(points={"here": [(0.0, 0.5)]}, paths={"there": tg.rand(9, 2, device="cpu")})
-    <plane with 1 points, 1 paths>
+    <plane with 1 point, 1 path>
     """
     ranges = (float(x[0]), float(x[1])), (float(y[0]), float(y[1]))
     if not all(a < b for a, b in ranges):
