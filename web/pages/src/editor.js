@@ -85,8 +85,8 @@ export function createEditor(parent, text, { run, changed }) {
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: doc } }),
     /** Put a line before the first that is neither a comment nor a docstring. @param {string} line */
     put: (line) => {
-      const at = afterHead(view.state.doc.toString());
-      view.dispatch({ changes: { from: at, insert: `${line}\n` } });
+      const { at, before, newline } = afterHead(view.state.doc.toString());
+      view.dispatch({ changes: { from: at, insert: `${before}${line}${newline}` } });
     },
   };
 }

@@ -1,6 +1,6 @@
 /** What a visitor may save: the program as a script or a notebook, and what a model has learned. */
 
-import { afterHead } from "./head.js";
+import { withLines } from "./head.js";
 
 /** Offer a file to keep. @param {string} name @param {BlobPart} data @param {string} type */
 export function save(name, data, type) {
@@ -25,9 +25,27 @@ export function complete({ source, seed, device }) {
     );
   }
   if (device === "cpu") lines.push('import tabgrad; tabgrad.set_default_device("cpu")');
-  if (lines.length === 0) return source;
-  const at = afterHead(source);
-  return `${source.slice(0, at)}${lines.join("\n")}\n${source.slice(at)}`;
+  return lines.length === 0 ? source : withLines(source, lines);
+}
+
+const AWAITS =
+  "# This program has an await outside of a function, which the page and notebooks allow and python does not:\n" +
+  "# save it as a notebook, or put it into an async function, and call that by asyncio.run.\n";
+
+/** A program as a script, with a note where Python alone would refuse it. @param {string} source */
+export function toScript(source) {
+  return awaitsOutside(source) ? AWAITS + source : source;
+}
+
+/** Whether a program seems to await something outside of a function. @param {string} source */
+function awaitsOutside(source) {
+  let inside = false; // a function or a class
+  for (const line of source.split(/\r?\n/)) {
+    const code = line.replace(/#.*/, "");
+    if (/^[^\s)\]}]/.test(code)) inside = /^(?:async\s+def|def|class|@)/.test(code);
+    if (!inside && /\bawait\b|\basync\s+(?:for|with)\b/.test(code)) return true;
+  }
+  return false;
 }
 
 /** A program as a notebook that installs what it needs. @param {string} source */

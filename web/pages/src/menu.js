@@ -1,6 +1,6 @@
 /** The menu of the program: its name, its seed and device, a link to it, and files to keep. */
 
-import { complete, save, toNotebook } from "./files.js";
+import { complete, save, toNotebook, toScript } from "./files.js";
 import { LinkError, toLink } from "./link.js";
 import { byId } from "./page.js";
 
@@ -24,7 +24,7 @@ export class Menu {
       field.addEventListener("change", change);
     byId("copy-link").addEventListener("click", () => this.copy());
     byId("save-script").addEventListener("click", () => {
-      save(shelf.current.name, complete(shelf.current), "text/x-python");
+      save(shelf.current.name, toScript(complete(shelf.current)), "text/x-python");
     });
     byId("save-notebook").addEventListener("click", () => {
       const { current } = shelf;
