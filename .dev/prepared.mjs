@@ -93,7 +93,7 @@ const LATE = [
 
 // The Python of the page's worker, which is compiled here.
 const FOLDER = ["web", "pages", "src", "worker"];
-const WORKER = ["archives", "controls", "display", "hints", "runner"];
+const WORKER = ["archives", "background", "controls", "defaults", "display", "hints", "runner"];
 
 const load = async (options) => {
   const { loadPyodide } = await import("pyodide");

@@ -270,6 +270,56 @@ def test_a_value_that_a_name_cannot_take_is_said(guest: Guest) -> None:
     assert guest.part("kinds", "run") == "Run again"
 
 
+def test_functions_pressed_in_a_row_are_all_called(guest: Guest) -> None:
+    page = guest.page
+    slow = "async def slow():\n    import asyncio\n    await asyncio.sleep(0.3)\n"
+    quick = "async def go():\n    print('go')\ndef other():\n    print('other')\n"
+    program(guest, "calls.py", f"x = -True\n{slow}{quick}print('ready', x)\n")
+    names = ("slow", "go", "other", "go")
+    buttons = "".join(f"<button data-call={name}></button>" for name in dict.fromkeys(names))
+    add(guest, "calls", f"<input data-name=x value=1>{buttons}", src="calls.py")
+    page.locator("#calls").scroll_into_view_if_needed()
+    guest.press("calls")
+    guest.until("calls", "stage", "Finished", START)
+    assert guest.part("calls", "output") == "ready -1\n"
+    page.evaluate(
+        "(names) => names.forEach((n) => document.querySelector(`#calls [data-call=${n}]`).click())",
+        names,
+    )
+    guest.until("calls", "output", "go")
+    assert guest.part("calls", "output") == "ready -1\nother\ngo\n"
+
+
+def test_what_is_set_later_counts_and_what_is_gone_does_not_run(guest: Guest) -> None:
+    page = guest.page
+    add(guest, "late", src="absent.py", label="Before")
+    assert guest.part("late", "title") == "Before"
+    held: list[Route] = []
+    page.route("**/held.py", lambda route: held.append(route))
+    page.evaluate(
+        """() => {
+            const late = document.getElementById("late");
+            late.setAttribute("label", "After");
+            late.setAttribute("src", "held.py");
+            late.run();
+            window.late = late;
+        }"""
+    )
+    assert guest.part("late", "title") == "After"
+    assert page.locator("#late").get_attribute("aria-label") == "After"
+    page.wait_for_timeout(200)
+    page.evaluate("window.late.remove()")
+    for route in held:
+        route.fulfill(body="print('ran')", content_type="text/x-python")
+    page.wait_for_timeout(500)
+    assert len(held) == 1
+    said = page.evaluate(
+        "[window.late.root.getElementById('stage').textContent, window.late.began > 0]"
+    )
+    assert said == ["", True]
+    assert page.frames == [page.main_frame]  # no Python was started for it
+
+
 FIELDS = {"whole": "zz", "real": "1e", "yes": "maybe", "word": "b", "nothing": "1"}
 
 

@@ -72,6 +72,30 @@ def test_numbers_of_other_kinds_can_be_logged_and_counted(desk: Desk) -> None:
     assert text(desk, "count").startswith("2 steps in")
 
 
+def test_a_total_that_is_no_number_is_none(desk: Desk) -> None:
+    output = desk.run(
+        "from tabgrad.utils import progress\nwith progress.bar(total=float('inf')) as bar:\n"
+        "    bar.update(3)\n    bar.log(loss=0.5)\n    bar.update(float('nan'))"
+    )
+    assert "update: n must be a number of steps, got nan" in output
+    assert desk.page.locator(".chart output").all_text_contents() == ["0.500"]
+    assert text(desk, "count").startswith("3 steps in")
+
+
+def test_what_inner_bars_log_is_drawn(desk: Desk) -> None:
+    desk.run(
+        "from tabgrad.utils import progress\nwith progress.bar(total=3) as outer:\n"
+        "    for epoch in range(3):\n        with progress.bar(total=4) as inner:\n"
+        "            for step in range(4):\n                inner.update()\n"
+        "                inner.log(loss=1 / (4 * epoch + step + 1))\n"
+        "        outer.update()\n        outer.log(accuracy=epoch)"
+    )
+    assert desk.page.locator(".chart output").all_text_contents() == ["0.083", "2.00"]
+    labels = [plot.get_attribute("aria-label") for plot in desk.page.locator(".plot").all()]
+    assert labels == ["Curve of loss: 0.083 at step 12", "Curve of accuracy: 2.00 at step 3"]
+    assert text(desk, "count").startswith("3 steps in")
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -284,6 +308,86 @@ def test_a_run_begins_with_the_defaults(desk: Desk, name: str) -> None:
     # A program that ends in an error, or is left in the middle of a block, leaves no more behind.
     assert desk.run(f"{begin}1 / 0").partition("--\n")[0] == before
     assert desk.run(f"import tabgrad as tg\nprint({asked})") == before
+
+
+HEAVY = {
+    "tags": "'<a' * 900_000",
+    "quoted": "'<p style=\"x: url(' + ' ' * 900_000 + '#a\">'",
+    "uses": (
+        "'<svg><defs><g id=\"u0\"><path d=\"M0 0h9\"/></g>' + ''.join(f'<g id=\"u{i + 1}\">' + "
+        "f'<use href=\"#u{i}\"/>' * 8 + '</g>' for i in range(9)) + '</defs><use href=\"#u9\"/>'"
+        ' + \'<use href="#u1" id="few"/></svg>\''
+    ),
+    "masks": (
+        "'<svg>' + ''.join(f'<mask id=\"m{i + 1}\">' + f'<g mask=\"url(#m{i})\"><path d=\"M0 0h9v9\"/></g>' * 8"
+        " + '</mask>' for i in range(9)) + '<g mask=\"url(#m9)\"><path d=\"M0 0h9v9\"/></g></svg>'"
+    ),
+}
+
+
+def test_what_is_shown_as_html_never_holds_the_page_up(desk: Desk) -> None:
+    for name, made in HEAVY.items():
+        output = desk.run(
+            "from tabgrad.utils import progress\nclass H:\n    def _repr_html_(self):\n"
+            f"        return {made}\nprogress.show(H())\nprint('shown')"
+        )
+        assert output.endswith("shown\n"), name
+        assert desk.draws(), name
+        if name == "uses":
+            few = desk.page.frame_locator("#output iframe").locator("#few")
+            assert few.get_attribute("href") == "#u1"
+
+
+# -- what a program does to Python itself -------------------------------------------------------------
+
+UNSAID = """
+class Odd(ValueError):
+    def __str__(self):
+        raise RuntimeError("no words")
+    __repr__ = __str__
+
+raise Odd
+"""
+CHANGED = {
+    "str": (UNSAID, "Odd"),
+    "stdout": ("import sys; sys.stdout = None; 1 / 0", "ZeroDivisionError"),
+    "stderr": ("import sys; sys.stderr = None; 1 / 0", "ZeroDivisionError"),
+    "closed": ("import sys; sys.stdout.close(); sys.stderr.close(); 1 / 0", "ZeroDivisionError"),
+    "print": ("import builtins; builtins.print = None; 1 / 0", "ZeroDivisionError"),
+    "len": ("import builtins; builtins.len = lambda x: 3; 1 / 0", "ZeroDivisionError"),
+    "isinstance": ("import builtins; builtins.isinstance = None; 1 / 0", "ZeroDivisionError"),
+    "hook": (
+        "import sys; sys.excepthook = None; sys.displayhook = None; 1 / 0",
+        "ZeroDivisionError",
+    ),
+    "deep": ("import sys; sys.setrecursionlimit(60); f = lambda: f(); f()", "RecursionError"),
+    "repr": ("class Odd:\n    def __repr__(self): raise KeyError('mute')\nOdd()", "KeyError"),
+    "repr-exits": (
+        "class Odd:\n    def __repr__(self): raise GeneratorExit\nOdd()",
+        "GeneratorExit",
+    ),
+    "quit": ("quit()", ""),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_python_goes_on_whatever_a_program_did_to_it(desk: Desk, name: str) -> None:
+    desk.run("first = 1")
+    program, said = CHANGED[name]
+    output = desk.run(program)
+    assert said in output
+    assert "afresh" not in output
+    asked = "print(len([1, 2]), isinstance(1, int))\nimport sys\nprint('to err', file=sys.stderr)\n"
+    assert desk.run(f"{asked}print(repr(sys.stdin.read()))") == "2 True\nto err\n''\n"
+
+
+def test_python_begins_afresh_where_a_program_removed_it(desk: Desk) -> None:
+    desk.run("import fractions")  # whatever is not there yet comes
+    desk.write("import shutil\nshutil.rmtree('/lib', ignore_errors=True)")
+    desk.press()
+    desk.until_output("The program has removed files of Python itself. Python starts afresh.")
+    desk.until_ready()
+    assert desk.run("import colorsys\nprint('again')") == "again\n"
 
 
 # -- a device that is lost ---------------------------------------------------------------------------

@@ -231,6 +231,17 @@ def test_what_a_model_has_learned_can_be_kept(own: Desk) -> None:
     assert buttons.count() == 0
 
 
+def test_what_the_browser_does_not_keep_is_said(own: Desk) -> None:
+    shared = own.page.locator("#shared")
+    own.write("x = 1")
+    assert not shared.is_visible()
+    own.write("x = 1 #" + "a" * 200_000)
+    shared.wait_for()
+    assert "keeps programs of at most 200,000 characters" in (shared.text_content() or "")
+    own.write("x = 2")
+    shared.wait_for(state="hidden")
+
+
 def test_a_reload_keeps_edits(own: Desk) -> None:
     own.write("print('kept')")
     own.page.locator("#program").select_option(label="Two spirals")

@@ -193,6 +193,21 @@ def test_drawings_of_viz_are_shown(desk: Desk) -> None:
         assert (picture.get_attribute("href") or "").startswith("data:image/png;base64,")
 
 
+def test_large_drawings_are_shown_coarser(desk: Desk) -> None:
+    for made, told in {
+        "viz.image(tg.rand(3, 1000, 1000))": "every 2nd pixel, to be small",
+        "viz.attention(tg.rand(12, 300, 300))": "to be small, each square is the largest weight of 2",
+    }.items():
+        desk.run(f"import tabgrad as tg\nfrom tabgrad import viz\n{made}", 60_000)
+        assert desk.stage.startswith("Finished")
+        shown(desk).locator(f"text:has-text('{told}')").first.wait_for()
+    output = desk.run("class H:\n    def _repr_html_(self):\n        return 'a' * 3_000_000\n"
+                      "    def __repr__(self):\n        return 'an H'\nH()")  # fmt: skip
+    assert "at most 2,000,000 characters of html" in output
+    assert "an H" in output
+    assert desk.stage.startswith("Finished")
+
+
 def test_steps_of_a_backward_pass_are_chosen_by_styles_alone(desk: Desk) -> None:
     desk.run(
         "import tabgrad as tg\nx = tg.ones(2, requires_grad=True)\ntg.viz.steps((x * x).sum())",
@@ -272,6 +287,14 @@ def test_markup_runs_nothing_and_reaches_nothing(page: Page, site_url: str) -> N
 
 
 HINTS = {
+    "breakpoint": ("breakpoint()\nprint('on')", "A debugger has nobody to ask here"),
+    "multiprocessing": (
+        "import multiprocessing\nif __name__ == '__main__':\n"
+        "    multiprocessing.Process(target=print).start()",
+        "can start no other program",
+    ),
+    "pool": ("import multiprocessing\nmultiprocessing.Pool(2)", "can start no other program"),
+    "tqdm": ("from tqdm import tqdm", "from tabgrad.utils import progress"),
     "input": ("name = input('who?')", "reads no keyboard"),
     "absent": ("import pandas", "pandas is not here, and nothing can be installed"),
     "package": (

@@ -46,13 +46,14 @@ export class Charts {
     this.draw();
   }
 
-  /** @param {number} step @param {Record<string, number>} values */
-  add(step, values) {
+  /** @param {number} step @param {Record<string, number>} values @param {number | null} [total] of steps, where it is another */
+  add(step, values, total = this.total) {
+    this.total = total;
     for (const [name, value] of Object.entries(values)) {
       const chart =
         this.charts.get(name) ?? (this.charts.size < MOST ? this.create(name, [], []) : null);
       if (!chart) continue; // there is no room for more
-      chart.steps.push(step);
+      chart.steps.push(Math.max(step, chart.steps.at(-1) ?? step));
       chart.values.push(Number.isFinite(value) ? value : null);
       if (chart.steps.length > MOST_POINTS) thin(chart);
       chart.latest.textContent = format(name, value);

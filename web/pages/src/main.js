@@ -75,7 +75,9 @@ const editor = createEditor(byId("editor"), shelf.current.source, {
     if (!session.busy) run();
   },
   changed: () => {
+    const { loses } = shelf;
     shelf.change({ source: editor.text() });
+    if (shelf.loses !== loses) say("shared", shelf.loses);
     showProgram();
   },
 });

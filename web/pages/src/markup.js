@@ -3,6 +3,8 @@
  * script, no link and no address but that of an image inside itself.
  */
 
+import { boundReferences } from "./references.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const HTML_TAGS = new Set(
   (
@@ -37,7 +39,7 @@ const SVG_ATTRIBUTES = new Set(
   ).split(" "),
 );
 const IMAGE = /^data:image\/(png|jpeg|gif|webp);base64,[\w+/=\s]*$/;
-const ELSEWHERE = /url\s*\(\s*['"]?\s*(?!['"#\s])|image-set|image\s*\(|src\s*\(|@import|\\|\/\*/i;
+const ELSEWHERE = /url\s*\((?!\s*(?:['"]\s*)?#)|image-set|image\s*\(|src\s*\(|@import|\\|\/\*/i;
 const DEEPEST = 200;
 const STYLE = /\sstyle\s*=/gi;
 const SHEET = "x-style"; // a style sheet that is not parsed as one
@@ -51,11 +53,12 @@ const ASIDE = "data-style";
 export function rebuild(markup, owner, target) {
   // a style that is parsed would be held against the policy of the page, though nobody sees it there
   const renamed = markup
-    .replace(/<[a-z][^>]*>/gi, (tag) => tag.replace(STYLE, ` ${ASIDE}=`))
+    .replace(/<[a-z][^<>]*>/gi, (tag) => tag.replace(STYLE, ` ${ASIDE}=`))
     .replace(/<(\/?)style\b/gi, `<$1${SHEET}`);
   const parsed = new DOMParser().parseFromString(renamed, "text/html");
   const kept = owner.createDocumentFragment();
   copy(parsed.body, kept, owner, 0);
+  boundReferences(kept);
   target.replaceChildren(kept);
   const sheets = [...parsed.querySelectorAll(SHEET)].map((sheet) => sheet.textContent ?? "");
   dress(owner, sheets.filter((text) => !ELSEWHERE.test(text)).join("\n"));

@@ -9,6 +9,9 @@ import { checked, fileName, LONGEST_SOURCE } from "./link.js";
 const LAST = "tabgrad.programs"; // which was shown last; in earlier versions all that was kept
 const DRAFT = "tabgrad.draft:"; // and the name of a program, or of what came with a link
 const CAME = "tabgrad.link:"; // and a name: what came with a link, as it came
+const TOO_LONG = `The browser keeps programs of at most ${LONGEST_SOURCE.toLocaleString("en")} characters: this one is gone when the page is closed. Save it as a file.`;
+const FULL =
+  "The browser has no room left to keep this program: it is gone when the page is closed. Save it as a file.";
 const MOST_CAME = 20; // links whose programs are kept, those that were edited apart
 
 export class Shelf {
@@ -20,6 +23,7 @@ export class Shelf {
     /** What came with links, by the names of their entries. @type {Map<string, Kept>} */
     this.came = new Map();
     this.keeps = false; // whether the browser has taken the last edit
+    this.loses = ""; // why it does not
     const last = this.load();
     const [first] = programs;
     if (!first) throw new Error("there is no program");
@@ -157,8 +161,10 @@ export class Shelf {
   keep() {
     const { name } = this.shown;
     const draft = this.drafts.get(name);
-    const fits = draft && draft.source.length <= LONGEST_SOURCE;
-    this.keeps = this.write(LAST, { last: name }) && this.write(DRAFT + name, fits ? draft : null);
+    const long = draft !== undefined && draft.source.length > LONGEST_SOURCE;
+    const able = this.write(LAST, { last: name });
+    this.keeps = able && !long && this.write(DRAFT + name, draft ?? null);
+    this.loses = long ? TOO_LONG : able && !this.keeps ? FULL : "";
   }
 
   /** @param {string} key @param {object | null} value */

@@ -16,6 +16,9 @@ export class TrainingPanel {
   total = null;
   /** @type {{ n: number, time: number }[]} */
   recent = [];
+  /** How many steps of inner bars had passed when each began. @type {Map<number, number>} */
+  inner = new Map();
+  passed = 0; // steps of inner bars
 
   /** @param {Parts} parts */
   constructor({ panel, bar, count, rate, charts }) {
@@ -59,16 +62,31 @@ export class TrainingPanel {
   /** @param {ProgressEvent} event */
   take(event) {
     if (event.event === "start") this.begin(event);
-    else if (event.event === "publish" || event.bar !== this.number) return;
+    else if (event.event === "publish") return;
+    else if (event.bar !== this.number) this.takeInner(event);
     else if (event.event === "update") this.update(event.n, event.time);
     else if (event.event === "log") this.charts.add(event.n, event.values);
     else this.end(event.time);
   }
 
+  /** An inner bar has no place of its own, but what it logs has: over the steps of all inner bars. @param {Exclude<ProgressEvent, { event: "start" | "publish" }>} event */
+  takeInner(event) {
+    const base = this.inner.get(event.bar);
+    if (base === undefined) return;
+    if (event.event === "end") this.inner.delete(event.bar);
+    else this.passed = Math.max(this.passed, base + event.n);
+    if (event.event === "log") this.charts.add(base + event.n, event.values, null);
+  }
+
   /** @param {Extract<ProgressEvent, { event: "start" }>} event */
   begin({ bar, total, time }) {
     // Of nested bars the outermost is shown.
-    if (this.number !== 0) return;
+    if (this.number !== 0) {
+      this.inner.set(bar, this.passed);
+      return;
+    }
+    this.inner.clear();
+    this.passed = 0;
     this.panel.hidden = false;
     this.charts.reset(total);
     this.number = bar;

@@ -81,7 +81,10 @@ export class TabgradDemo extends HTMLElement {
     /** Why names can't take the values of their controls. @type {Map<string, string>} */
     this.unfit = new Map();
     this.alive = false; // whether the names of a run are there
-    this.again = ""; // a function to call once more, when the call before has ended
+    /** Functions to call when the call before has ended. @type {string[]} */
+    this.again = [];
+    this.gone = false; // from the page
+    this.named = ""; // the name that it has given itself
     this.began = 0;
     this.watch = new IntersectionObserver((entries) => this.look(entries.at(-1)?.isIntersecting));
     this.piece("run").addEventListener("click", () => (hub.has(this) ? this.stop() : this.run()));
@@ -93,11 +96,31 @@ export class TabgradDemo extends HTMLElement {
     return /** @type {HTMLElement} */ (this.root.getElementById(id));
   }
 
-  connectedCallback() {
+  static observedAttributes = ["label", "src"];
+
+  /** @param {string} name @param {string | null} before @param {string | null} now */
+  attributeChangedCallback(name, before, now) {
+    if (!this.isConnected || before === now) return;
+    this.entitle();
+    if (name !== "src" || this.alive || hub.has(this)) return;
+    this.began = 0;
+    this.tell("");
+    if (!this.away) this.startAtSight();
+  }
+
+  /** Show what it is called. */
+  entitle() {
     const label = this.getAttribute("label") ?? this.getAttribute("src") ?? "";
     this.piece("title").textContent = label;
+    const own = this.getAttribute("aria-label") ?? "";
+    if (own === this.named) this.setAttribute("aria-label", label);
+    this.named = label;
+  }
+
+  connectedCallback() {
+    this.gone = false;
+    this.entitle();
     if (!this.hasAttribute("role")) this.setAttribute("role", "group");
-    if (!this.hasAttribute("aria-label")) this.setAttribute("aria-label", label);
     const poster = /** @type {HTMLImageElement} */ (this.piece("poster"));
     const address = this.getAttribute("poster");
     if (address && !this.alive) {
@@ -114,7 +137,9 @@ export class TabgradDemo extends HTMLElement {
     this.watch.disconnect();
     // what is moved within the page comes back at once
     queueMicrotask(() => {
-      if (!this.isConnected) hub.drop(this);
+      if (this.isConnected) return;
+      this.gone = true;
+      hub.drop(this);
     });
   }
 
@@ -150,20 +175,21 @@ export class TabgradDemo extends HTMLElement {
       this.tell(error instanceof Error ? error.message : String(error));
       return;
     }
+    if (this.gone) return; // while the program came
     hub.ask(this);
     this.show();
   }
 
   /** End what the program does. */
   stop() {
-    this.again = "";
+    this.again = [];
     hub.stop(this);
   }
 
-  /** Call a function of the program without arguments; of calls in quick succession the last one counts. @param {string} name */
+  /** Call a function of the program without arguments; of calls of one in quick succession the last counts. @param {string} name */
   call(name) {
     if (!this.alive) return;
-    if (hub.has(this)) this.again = name;
+    if (hub.has(this)) this.again = [...this.again.filter((each) => each !== name), name];
     else hub.ask(this, name);
   }
 
@@ -233,7 +259,7 @@ export class TabgradDemo extends HTMLElement {
 
   begins() {
     this.running = true;
-    if (!this.alive || this.again === "") this.piece("poster").hidden = true;
+    if (!this.alive || this.again.length === 0) this.piece("poster").hidden = true;
     this.began = performance.now();
     this.piece("stage").textContent = this.away ? "Paused" : "Running…";
     if (!hub.current?.call) {
@@ -277,9 +303,9 @@ export class TabgradDemo extends HTMLElement {
     this.show();
     this.output.draw(); // whoever hears of the end finds all that was printed
     this.dispatchEvent(new CustomEvent("ended", { detail: outcome }));
-    const { again } = this;
-    this.again = "";
-    if (again && this.alive) queueMicrotask(() => this.call(again));
+    const again = this.again.shift();
+    if (!this.alive) this.again = [];
+    else if (again) queueMicrotask(() => this.call(again));
   }
 
   /** A name can't take the value of its control; "" if it can. @param {string} name @param {string} why */

@@ -4,7 +4,9 @@
 import { loadPyodide } from "pyodide";
 import { info } from "pyodide/pyodide-lock.json";
 import archives from "./archives.py";
+import background from "./background.py";
 import controls from "./controls.py";
+import defaults from "./defaults.py";
 import display from "./display.py";
 import hints from "./hints.py";
 import runner from "./runner.py";
@@ -55,7 +57,7 @@ def code(name):
     source, made = compiled.get(name, (None, None))
     return made if source == sources[name] else compile(sources[name], f"{name}.py", "exec")
 
-for name in ("archives", "controls", "display", "hints"):
+for name in ("archives", "background", "controls", "defaults", "display", "hints"):
     sys.modules[name] = types.ModuleType(name)
     exec(code(name), sys.modules[name].__dict__)
 exec(code("runner"), names)
@@ -70,10 +72,17 @@ class Library {
   /** @type {Promise<void> | undefined} */
   coming;
 
-  /** @param {() => Promise<void>} fetch @param {boolean} there */
-  constructor(fetch, there) {
+  /** @param {() => Promise<void>} fetch @param {boolean} there @param {Pyodide} pyodide */
+  constructor(fetch, there, pyodide) {
     this.fetch = fetch;
+    this.pyodide = pyodide;
     this.there = there;
+  }
+
+  /** Whether a program has removed what was there. */
+  get gone() {
+    const needed = this.there ? [ARCHIVE, LIBRARY] : [LIBRARY];
+    return needed.some((path) => !this.pyodide.FS.analyzePath(path).exists);
   }
 
   /** Have the files come; resolved when all can be imported. */
@@ -106,6 +115,7 @@ export async function startPython(files) {
       library: new Library(
         () => lay(files, pyodide, { [LIBRARY]: STDLIB, [ARCHIVE]: ARCHIVED }),
         false,
+        pyodide,
       ),
     };
   } catch (error) {
@@ -123,7 +133,7 @@ async function afresh(files, create) {
   files.forget(STDLIB);
   await lay(files, pyodide, { [ARCHIVE]: ARCHIVED });
   pyodide.runPython(`import sys; sys.path.append("${ARCHIVE}")`);
-  return { pyodide, library: new Library(() => Promise.resolve(), true) };
+  return { pyodide, library: new Library(() => Promise.resolve(), true, pyodide) };
 }
 
 /**
@@ -240,7 +250,9 @@ export function startRunner(pyodide, page) {
   // a program's input() is told that there is none, as where a script has no terminal
   pyodide.setStdin({ stdin: () => null });
   const names = pyodide.toPy({});
-  const sources = pyodide.toPy({ archives, controls, display, hints, runner });
+  const sources = pyodide.toPy({
+    ...{ archives, background, controls, defaults, display, hints, runner },
+  });
   pyodide.runPython(LOAD, { globals: pyodide.toPy({ sources, names }) });
   sources.destroy();
   return runnerOf(pyodide, names);

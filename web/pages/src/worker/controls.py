@@ -38,6 +38,8 @@ def assigned(statement: ast.stmt) -> str:
     else:
         return ""
     value = statement.value
-    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub | ast.UAdd):
         value = value.operand
+        if not isinstance(value, ast.Constant) or type(value.value) not in (int, float, complex):
+            return ""  # -True is computed
     return target.id if isinstance(target, ast.Name) and isinstance(value, ast.Constant) else ""

@@ -8,6 +8,10 @@ from typing import Any
 MOST = 2_000_000  # characters of one value; the page takes no more
 
 
+class TooMuch(Exception):
+    """The page does not take so much; the message says what it takes."""
+
+
 class Undrawn(Exception):
     """A method of a value that draws it has failed; the cause is its error."""
 
@@ -15,7 +19,7 @@ class Undrawn(Exception):
 def drawn(value: Any) -> tuple[str, str] | None:
     """Return the form of a value ("html", "svg" or "png") and what it is, PNG as base64.
 
-    Raises Undrawn where a method of the value fails, ValueError where it is more than the page takes.
+    Raises Undrawn where a method of the value fails, TooMuch where it is more than the page takes.
     """
     if isinstance(value, type):
         return None
@@ -23,6 +27,8 @@ def drawn(value: Any) -> tuple[str, str] | None:
         return bounded("png", binascii.b2a_base64(figure(value), newline=False).decode())
     for name, form in (("_repr_html_", "html"), ("_repr_svg_", "svg"), ("_repr_png_", "png")):
         made = asked(value, name)
+        if isinstance(made, str) and len(made) > MOST and hasattr(value, "_within"):
+            made = asked(value._within(MOST), name)  # a drawing of viz
         if isinstance(made, tuple):  # with metadata
             made = made[0]
         if form == "png" and isinstance(made, bytes):
@@ -49,9 +55,9 @@ def figure(value: Any) -> bytes:
 
 
 def bounded(form: str, made: str) -> tuple[str, str]:
-    """Return both if the page takes as much; raises ValueError otherwise."""
+    """Return both if the page takes as much; raises TooMuch otherwise."""
     if len(made) > MOST:
-        raise ValueError(
+        raise TooMuch(
             f"show: a page takes at most {MOST:,} characters of {form}, got {len(made):,}; show less"
         )
     return form, made

@@ -26,6 +26,14 @@ MAGIC = (
     "Lines that begin with % or ! are for notebooks, and nothing can be installed here: a program on this page "
     f"has {HERE}. Take the line out."
 )
+DEBUGGER = (
+    "A debugger has nobody to ask here: a program on this page reads no keyboard. Print what you want to see, "
+    "or debug it on your own computer: pip install tabgrad"
+)
+PROGRESS = (
+    "tqdm is not here, and nothing can be installed, but tabgrad has a progress bar: "
+    "from tabgrad.utils import progress, then for x in progress(range(10)):"
+)
 THREADS = "Python in a page has one thread. Call the function itself, or use asyncio."
 DOCUMENT = (
     "A program on this page runs in a worker: it sees no document and no window. What it prints and shows "
@@ -42,6 +50,8 @@ OF_PAGES = {
     "prompt",
     "confirm",
 }
+FORKS = ("attribute 'fork'", "attribute 'posix_spawn'", "attribute 'SemLock'")
+PROCESSED = {"_multiprocessing", "_posixsubprocess", "_posixshmem"}
 NETWORKED = {"ssl", "_ssl", "requests", "httpx", "aiohttp", "urllib3", "_socket", "micropip"}
 
 
@@ -57,21 +67,33 @@ def hint(error: BaseException) -> tuple[str, str]:
     return "", ""
 
 
+def said(error: BaseException) -> str:
+    """Return what an error says; "" where the program's own method for that fails."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def of_one(error: BaseException) -> str:
     """Return the hint on one error, whatever led to it."""
     if isinstance(error, ImportError):
         return absent(error)
-    if isinstance(error, EOFError) and "reading a line" in str(error):
+    if isinstance(error, EOFError) and "reading a line" in said(error):
         return KEYBOARD
-    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+    if isinstance(error, RuntimeError) and "start new thread" in said(error):
         return THREADS
+    if type(error).__name__ == "BdbQuit":  # as breakpoint() ends where nobody types
+        return DEBUGGER
+    if isinstance(error, AttributeError) and said(error).endswith(FORKS):
+        return PROCESSES
     if isinstance(error, SyntaxError):
         return MAGIC if (error.text or "").lstrip().startswith(("%", "!")) else ""
-    if isinstance(error, AttributeError) and str(error) in OF_PAGES:  # as js.document says
+    if isinstance(error, AttributeError) and said(error) in OF_PAGES:  # as js.document says
         return DOCUMENT
     if isinstance(error, OSError):
         return of_system(error)
-    if isinstance(error, Exception) and "No known package" in str(
+    if isinstance(error, Exception) and "No known package" in said(
         error
     ):  # as Pyodide's loadPackage says
         return INSTALLED
@@ -82,7 +104,7 @@ def of_one(error: BaseException) -> str:
 
 def of_system(error: OSError) -> str:
     """Return the hint on what an operating system would have: files, processes, a network."""
-    if "does not support processes" in str(error):
+    if "does not support processes" in said(error):
         return PROCESSES
     if isinstance(error, FileNotFoundError):
         return FILES
@@ -92,12 +114,16 @@ def of_system(error: OSError) -> str:
 def absent(error: ImportError) -> str:
     """Return what to do about a module that is not here."""
     root = (error.name or "").partition(".")[0]
-    if root == "js" or (error.name is None and "from 'js'" in str(error)):
+    if root == "js" or (error.name is None and "from 'js'" in said(error)):
         return DOCUMENT
     if not isinstance(error, ModuleNotFoundError) or root in ("", "tabgrad"):
         return ""
     if root == "torch":
         return TORCH
+    if root == "tqdm":
+        return PROGRESS
+    if root in PROCESSED:
+        return PROCESSES
     if root in NETWORKED:
         return NETWORK
     if root in sys.stdlib_module_names:
@@ -110,7 +136,7 @@ def absent(error: ImportError) -> str:
 
 def networked(error: BaseException) -> bool:
     """Whether an error says that there is no network."""
-    words = str(error)
+    words = said(error)
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"URLError", "ConnectionError", "gaierror"} or "has no network" in words:
         return True

@@ -24,7 +24,9 @@ from collections.abc import Callable
 from typing import Any
 
 import archives
+import background
 import controls
+import defaults
 import display
 import hints
 import tabgrad_page as page
@@ -222,14 +224,17 @@ archives.begin()
 
 
 def present(value: Any, place: str, text: Callable[[Any], str] = repr) -> None:
-    """Show a value on the page: drawn if it can be, else as its text, after the error if drawing failed."""
+    """Show a value on the page: drawn if it can be, else as its text, after the reason if drawing failed."""
     try:
         made = display.drawn(value)
     except display.Undrawn as error:
         made = None
-        sys.stdout.flush()
-        print(explain(error.__cause__ or error, current.name), end="", file=sys.stderr)
-    sys.stdout.flush()
+        defaults.flush()
+        defaults.complain(explain(error.__cause__ or error, current.name))
+    except display.TooMuch as error:
+        made = None
+        page.hint(str(error), "")
+    defaults.flush()
     if made is not None:
         page.show(place, *made, type(value).__name__)
     elif place:
@@ -249,9 +254,7 @@ def show_warning(
     """Show a warning; of a lost coroutine what to do, for the line that loses it is one of this file."""
     if category is RuntimeWarning and "was never awaited" in str(message):
         return page.hint(f"{message}: write await before the call.", "")
-    print(
-        warnings.formatwarning(message, category, filename, lineno, line), end="", file=sys.stderr
-    )
+    defaults.complain(warnings.formatwarning(message, category, filename, lineno, line))
 
 
 warnings.showwarning = show_warning
@@ -344,54 +347,79 @@ def enter(space: Space) -> None:
     """Make a program's module the one that runs."""
     sys.modules["__main__"] = space.module
     sys.argv = [space.name]
-    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    defaults.bring_back()
+    warnings.showwarning = show_warning
 
 
 async def attempt(work: Callable[[], Any], value: Callable[[Any], Any]) -> str:
-    """Do some work of the program that runs, and show its value; returns how it ended."""
+    """Do some work of the program that runs, show its value, wait for its tasks; returns how it ended."""
     global awaiting
+    background.watch()
+    outcome = "finished"
     try:
         with warnings.catch_warnings():
-            result = work()
-            if result is not None:
-                awaiting = asyncio.current_task()
-                result = await result
-            shown = value(result)
-            feed.flush()
-            if shown is not None:
-                present(shown, "")
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return "stopped"
-    except SystemExit as error:
-        if error.code in (None, 0):
-            return "finished"
-        if isinstance(error.code, int):
-            page.hint(f"The program ended itself: sys.exit({error.code}).", "")
-        else:
-            print(error.code, file=sys.stderr)
-        return "failed"
+            await done(work, value)
     except BaseException as error:
+        defaults.bring_back_builtins()
+        outcome = ended(error)
+    awaiting = None
+    defaults.bring_back_builtins()
+    await background.end()
+    defaults.bring_back_builtins()
+    settle()
+    return outcome
+
+
+async def done(work: Callable[[], Any], value: Callable[[Any], Any]) -> None:
+    """Do the work, and all that it leaves running."""
+    global awaiting
+    result = work()
+    if result is not None:
+        awaiting = asyncio.current_task()
+        result = await result
+    shown = value(result)
+    feed.flush()
+    if shown is not None:
+        present(shown, "")
+    if background.tasks() or background.callbacks():
+        defaults.flush()
+        awaiting = asyncio.current_task()
+        await background.rest()
+
+
+def ended(error: BaseException) -> str:
+    """Return how a program ended that this has ended, and tell of an error."""
+    try:
+        if isinstance(error, KeyboardInterrupt | asyncio.CancelledError):
+            return "stopped"
+        if isinstance(error, SystemExit):
+            if error.code in (None, 0):
+                return "finished"
+            if isinstance(error.code, int):
+                page.hint(f"The program ended itself: sys.exit({error.code}).", "")
+            else:
+                defaults.complain(f"{error.code}\n")
+            return "failed"
         tell_of_loss(error)
-        print(explain(error, current.name), end="", file=sys.stderr)
-        sys.stderr.flush()
+        defaults.complain(explain(error, current.name))
         text, offer = hints.hint(error)
         if text:
             page.hint(text, offer)
-        return "failed"
-    finally:
-        awaiting = None
-        settle()
-    return "finished"
+    except BaseException as odd:  # methods of an error are the program's, and may do anything
+        kinds = type(error).__name__, type(odd).__name__
+        page.hint(
+            "The program ended with {}, which can't be shown: it raises {}.".format(*kinds), ""
+        )
+    return "failed"
 
 
 def settle() -> None:
     """Send what the program has left to send."""
     try:
         feed.flush()
-    except Exception as error:
-        print(explain(error, current.name), end="", file=sys.stderr)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    except BaseException as error:
+        ended(error)
+    defaults.flush()
 
 
 def set_value(space: str, name: str, value: Any) -> None:
@@ -453,4 +481,4 @@ async def call(space: str, name: str, values: list[float]) -> tuple[list[float],
         tell_of_loss(error)
         return [], "".join(traceback.format_exception_only(error)).strip()
     finally:
-        sys.stdout.flush()
+        defaults.flush()

@@ -5,6 +5,7 @@ import { loadNumPy, startPython, startRunner } from "./boot.js";
 import { deny } from "./deny.js";
 import { Files } from "./files.js";
 import { Output } from "./output.js";
+import { watchTimers } from "./timers.js";
 
 /** @typedef {import("../messages.js").ToWorker} ToWorker */
 /** @typedef {import("../messages.js").FromWorker} FromWorker */
@@ -25,6 +26,9 @@ const PATIENCE = 1000;
 
 let stopping = false;
 let paused = false;
+let endTimers = () => {};
+/** What is asked of a program that has run. @type {Set<Promise<void>>} */
+const calls = new Set();
 
 // A message to oneself comes after all that the page has sent before.
 const channel = new MessageChannel();
@@ -99,8 +103,10 @@ async function start({ interrupt }) {
     await page.load_numpy();
   }
   tell({ type: "stage", stage: "ready" });
+  const later = setTimeout;
+  endTimers = watchTimers();
   // a program that starts at once, and imports nothing more, has the machine for itself until then
-  setTimeout(() => library.begin(), PATIENCE);
+  later(() => library.begin(), PATIENCE);
   return { runner, device, library };
 }
 
@@ -123,10 +129,17 @@ async function run(message) {
   if (!started) return;
   const { runner, device, library } = await started;
   stopping = false;
+  await Promise.all(calls);
+  if (message.type === "run") endTimers();
   const outcome = await (message.type === "press"
     ? runner.press(message.space, message.name)
     : runner.run(message, device.kind === "cpu" || message.device === "cpu" ? "cpu" : null));
+  if (outcome === "stopped") endTimers();
   output.flush();
+  if (library.gone) {
+    tell({ type: "failed", message: "The program has removed files of Python itself" });
+    return;
+  }
   tell({ type: "done", outcome: /** @type {Outcome} */ (outcome) });
   library.begin();
 }
@@ -156,8 +169,11 @@ function pause(wait) {
 /** @param {ToWorker} message */
 async function act(message) {
   if (message.type === "run" || message.type === "press") await run(message);
-  else if (message.type === "call" || message.type === "weights") await call(message);
-  else if (message.type === "pause") pause(message.wait);
+  else if (message.type === "call" || message.type === "weights") {
+    const asked = call(message);
+    calls.add(asked);
+    await asked.finally(() => calls.delete(asked));
+  } else if (message.type === "pause") pause(message.wait);
   else if (message.type === "set") {
     (await started)?.runner.set(message.space, message.name, message.value);
   } else if (message.type === "stop") {
