@@ -88,11 +88,11 @@ def test_what_inner_bars_log_is_drawn(desk: Desk) -> None:
         "    for epoch in range(3):\n        with progress.bar(total=4) as inner:\n"
         "            for step in range(4):\n                inner.update()\n"
         "                inner.log(loss=1 / (4 * epoch + step + 1))\n"
-        "        outer.update()\n        outer.log(accuracy=epoch)"
+        "        outer.update()\n        outer.log(score=epoch)"
     )
-    assert desk.page.locator(".chart output").all_text_contents() == ["0.083", "2.00"]
+    assert desk.page.locator(".chart output").all_text_contents() == ["0.0833", "2.00"]
     labels = [plot.get_attribute("aria-label") for plot in desk.page.locator(".plot").all()]
-    assert labels == ["Curve of loss: 0.083 at step 12", "Curve of accuracy: 2.00 at step 3"]
+    assert labels == ["Curve of loss: 0.0833 at step 12", "Curve of score: 2.00 at step 3"]
     assert text(desk, "count").startswith("3 steps in")
 
 

@@ -1,4 +1,4 @@
-"""What a program leaves running: its tasks are part of it, and Stop ends them; its timers end with the next one."""
+"""What a program leaves running: tasks are part of it, and Stop ends them; timers end with the next one."""
 
 from __future__ import annotations
 
