@@ -11,8 +11,8 @@ images n and places q, each group is, in the form
 - `lines`: where an output has a group of its own, a product of one row, several places a thread.
 
 `columns` is the fixed one; where a product has but one row, column or step it is `sums`, on software adapters
-`lines` where that may be taken (a third to a half of the time in Chromium). The others have other orders of sums at
-most. Which is the fastest is measured on the adapter, see `variants.py`.
+`lines` where that may be taken (a third to a half of the time in Chromium). The others have other orders of
+sums at most. Which is the fastest is measured on the adapter, see `variants.py`.
 """
 
 from __future__ import annotations
