@@ -83,7 +83,7 @@ def of_one(error: BaseException) -> str:
         return KEYBOARD
     if isinstance(error, RuntimeError) and "start new thread" in said(error):
         return THREADS
-    if type(error).__name__ == "BdbQuit":  # as breakpoint() ends where nobody types
+    if type(error).__name__ == "BdbQuit":
         return DEBUGGER
     if isinstance(error, AttributeError) and said(error).endswith(FORKS):
         return PROCESSES
@@ -100,6 +100,16 @@ def of_one(error: BaseException) -> str:
     if networked(error):
         return NETWORK
     return ""
+
+
+def debugged(error: BaseException) -> bool:
+    """Whether an error comes of Python's debugger, which ends the program where nobody types."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") in ("pdb", "bdb"):
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def of_system(error: OSError) -> str:

@@ -396,7 +396,8 @@ def ended(error: BaseException) -> str:
             if error.code in (None, 0):
                 return "finished"
             if isinstance(error.code, int):
-                page.hint(f"The program ended itself: sys.exit({error.code}).", "")
+                itself = f"The program ended itself: sys.exit({error.code})."
+                page.hint(hints.DEBUGGER if hints.debugged(error) else itself, "")
             else:
                 defaults.complain(f"{error.code}\n")
             return "failed"
