@@ -53,8 +53,8 @@ fn div_c64(x: vec2f, y: vec2f) -> vec2f {
   let large = select(y.y, y.x, flat);
   let small = select(y.x, y.y, flat);
   let r = small / large;
-  // Products of a tiny divisor would be subnormal, and may be flushed.
-  let up = select(1.0, 1099511627776.0, abs(large) < 1e-30);
+  // Products of a tiny divisor would be subnormal, and may be flushed; those of a large one would overflow.
+  let up = select(select(1.0, 0.0009765625, abs(large) > 1e37), 1099511627776.0, abs(large) < 1e-30);
   let scale = large * up + (small * up) * r;
   let turned = select(vec2f(x.x * r + x.y, x.y * r - x.x), vec2f(x.x + x.y * r, x.y - x.x * r), flat);
   return select(turned / scale * up, vec2f(over_zero(x.x), over_zero(x.y)), (y.x == 0.0) & (y.y == 0.0));

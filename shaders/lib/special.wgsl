@@ -144,13 +144,13 @@ fn lgamma_positive(x: f32) -> f32 {
 //! @reference lgamma(x)
 fn lgamma_f32(x: f32) -> f32 {
   let a = abs(x);
-  let positive = lgamma_positive(at_least(a, 1e-37));
+  let positive = lgamma_positive(at_least(a, 1e-30));
   // Reflection: gamma(x) gamma(-x) = -pi / (x sin(pi x)).
   let s = abs(sin_pi(x)) * a;
   let reflected = 1.1447298858494002 - log_f32(s) - positive;
   let whole = (x <= 0.0) & ((floor(x) == x) | (a >= 8388608.0));
   // Near 0 the reflection would underflow, and ln(|gamma(x)|) = -ln(|x|) on both sides.
-  let y = select(positive, reflected, x < -1e-10);
+  let y = select(select(positive, reflected, x < -1e-10), -log_f32(a), a < 1e-20);
   return select(select(y, inf(), whole | is_inf(x)), x, is_nan(x));
 }
 

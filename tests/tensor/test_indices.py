@@ -201,3 +201,21 @@ def test_a_write_out_of_range_leaves_the_other_elements() -> None:
         write()
     assert x.tolist() == [[0.0, 0.0], [0.0, 0.0]]
     assert total.item() == 7.0 * 128
+
+
+def test_rows_of_a_product_of_one_row(device: str) -> None:
+    """The product is a sum, which the kernel that reads it by an index computes itself."""
+    one, at = tg.tensor([[1.0, 2.0, 3.0, 4.0]], device=device), tg.tensor([0], device=device)
+    many = tg.arange(12.0, device=device).reshape(3, 4)
+    want = [[20.0, 60.0, 100.0]]
+    y = one @ many.T
+    assert y[at].tolist() == want
+    assert (one @ many.T).index_select(0, at).tolist() == want
+    assert tg.nn.functional.embedding(at, one @ many.T).tolist() == want
+    assert tg.gather(one @ many.T, 0, at.expand(1, 3)).tolist() == want
+    assert (one[None] @ many.T)[:, at].tolist() == [want]
+    assert (one @ one.T)[at].tolist() == [[30.0]]
+    given = many.clone().requires_grad_()
+    (one @ given.T)[at].sum().backward()
+    assert given.grad is not None
+    assert given.grad.tolist() == one.tolist() * 3

@@ -6,7 +6,7 @@ from typing import Any
 
 from tabgrad.lower.dialect import U32
 from tabgrad.lower.emit import Emitter
-from tabgrad.lower.index import text, var
+from tabgrad.lower.index import ZERO, text, var
 from tabgrad.lower.ir import Node
 from tabgrad.lower.record import CHEAP, Index, Record, register
 from tabgrad.lower.tokens import Size
@@ -25,7 +25,8 @@ def _element(e: Emitter, n: Node, index: Index, kind: str) -> str:
     at = e.value(where, index)
     size = x.shape[axis]
     place = e.computed_index(e.d.convert(at, e.d.compute_type(where.spec.dtype), U32), size)
-    inner = tuple(place if i == axis else q for i, q in enumerate(index))
+    # along an axis of one element the others are where `_sources` says: a value of the same kernel
+    inner = tuple((place if size > 1 else ZERO) if i == axis else q for i, q in enumerate(index))
     test = f"{text(place)} < {Size(size)}"
     if not e.d.robust:
         return e.guarded(test, x, inner, kind)
