@@ -193,7 +193,9 @@ def assert_specials(name: str, inputs: list[np.ndarray], got: np.ndarray) -> Non
 
 
 def test_lgamma_of_the_least_floats() -> None:
-    x = np.array([1.2e-38, 9e-38, 1e-30, 1e-20, 1e-11, -1.2e-38, -9e-38, -1e-25, -1e-11], np.float32)
+    x = np.array(
+        [1.2e-38, 9e-38, 1e-30, 1e-20, 1e-11, -1.2e-38, -9e-38, -1e-25, -1e-11], np.float32
+    )
     got = gpu.map_function(library.functions(["lgamma_f32"]), "lgamma_f32", [x], "f32")
     assert_within("lgamma_f32", [x], got)
 
