@@ -66,13 +66,13 @@ def plain(stage: Stage) -> Iterator[Site]:
 
 
 @pytest.fixture
-def page(browser: Browser, site_url: str) -> Iterator[Page]:
+def page(stage: Stage) -> Iterator[Page]:
     """A fresh page, not yet at `site_url`; an exception that nobody catches fails the test."""
     uncaught: list[str] = []
-    with browser.new_context(base_url=site_url) as context:
-        page = context.new_page()
-        page.on("pageerror", lambda error: uncaught.append(str(error)))
-        yield page
+    page = stage.neighbours.open()
+    page.on("pageerror", lambda error: uncaught.append(str(error)))
+    yield page
+    stage.neighbours.tidy()
     assert not uncaught, f"uncaught in the page: {uncaught}"
 
 

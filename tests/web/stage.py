@@ -8,7 +8,9 @@ import shutil
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.web import engine
+from tests.web.desk import Desk
 from tests.web.interpreter import Interpreter, PageInterpreter
+from tests.web.neighbours import Neighbours
 from tests.web.site import Site, build
 
 
@@ -22,6 +24,7 @@ class Stage:
         self.served: Site | None = None
         self.built = False
         self.interpreters: dict[tuple[bool, str], Interpreter] = {}
+        self.kept: Neighbours | None = None
 
     def make(self) -> None:
         """Build what is tested, once."""
@@ -47,6 +50,17 @@ class Stage:
         if self.running is None or not self.running.is_connected():
             self.running = engine.launch(self.playwright, self.engine)
         return self.running
+
+    @property
+    def neighbours(self) -> Neighbours:
+        """What opens pages beside one that has Python."""
+        if self.kept is not None and not self.kept.answers():
+            self.kept.close()
+            self.kept = None
+        if self.kept is None:
+            url = self.site.url
+            self.kept = Neighbours(self.browser, url, lambda page: Desk(page, url).until_ready())
+        return self.kept
 
     def new_interpreter(
         self, *, numpy: bool = False, thread: str = "worker", before: str = ""

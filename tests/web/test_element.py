@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from tests.web.chromium import FLAGS, executable
+from tests.web.neighbours import Neighbours
 from tests.web.site import ROOT
 from tests.web.stage import Stage
 
@@ -74,20 +75,34 @@ def forbidden(text: str) -> bool:
     return "Content Security" in text and "example.invalid" not in text
 
 
+@pytest.fixture(scope="module")
+def lessons(stage: Stage, host: str) -> Iterator[Neighbours]:
+    """Opens pages beside one of someone else where a program has run."""
+
+    def start(page: Page) -> None:
+        guest = Guest(page, host + "lessons/")
+        guest.press("first")
+        guest.until("first", "stage", "Finished", START)
+
+    lessons = Neighbours(stage.browser, host, start)
+    yield lessons
+    lessons.close()
+
+
 @pytest.fixture
-def guest(browser: Browser, host: str) -> Iterator[Guest]:
+def guest(lessons: Neighbours, host: str) -> Iterator[Guest]:
     """The page of someone else; nothing may violate its policy, nor be thrown in it."""
     wrong: list[str] = []
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.set_viewport_size({"width": 1000, "height": 1600})
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda m: wrong.append(m.text) if forbidden(m.text) else None)
-        page.add_init_script(
-            "document.addEventListener('DOMContentLoaded', () => {"
-            " const far = document.getElementById('far'); if (far) far.style.height = '3000px'; })"
-        )
-        yield Guest(page, host + "lessons/")
+    page = lessons.open()
+    page.set_viewport_size({"width": 1000, "height": 1600})
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda m: wrong.append(m.text) if forbidden(m.text) else None)
+    page.add_init_script(
+        "document.addEventListener('DOMContentLoaded', () => {"
+        " const far = document.getElementById('far'); if (far) far.style.height = '3000px'; })"
+    )
+    yield Guest(page, host + "lessons/")
+    lessons.tidy()
     assert wrong == []
 
 
@@ -350,19 +365,19 @@ def test_a_frame_that_is_blocked_is_said(guest: Guest) -> None:
     assert guest.part("first", "run") == "Run"
 
 
-def test_it_starts_at_sight_unless_motion_is_unwanted(browser: Browser, host: str) -> None:
+def test_it_starts_at_sight_unless_motion_is_unwanted(lessons: Neighbours, host: str) -> None:
     for motion, runs in (("no-preference", True), ("reduce", False)):
-        with browser.new_context(reduced_motion=motion) as context:  # type: ignore[arg-type]
-            page = context.new_page()
-            guest = Guest(page, host + "lessons/")
-            page.evaluate("document.getElementById('far').style.height = '3000px'")
-            page.wait_for_timeout(300)
-            page.evaluate("scrollTo(0, 1e6)")
-            if runs:
-                guest.until("eager", "charts", "Count", START)
-            else:
-                page.wait_for_timeout(1000)
-                assert guest.part("eager", "stage") == ""
+        page = lessons.open()
+        page.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
+        guest = Guest(page, host + "lessons/")
+        page.evaluate("document.getElementById('far').style.height = '3000px'")
+        page.wait_for_timeout(300)
+        page.evaluate("scrollTo(0, 1e6)")
+        if runs:
+            guest.until("eager", "charts", "Count", START)
+        else:
+            page.wait_for_timeout(1000)
+            assert guest.part("eager", "stage") == ""
 
 
 def test_the_frame_keeps_nothing_without_a_sandbox(browser: Browser, site_url: str) -> None:
@@ -419,29 +434,29 @@ def test_without_webgpu_it_says_so_and_runs_on_the_processor(stage: Stage, host:
         assert guest.part("needy", "run") == "Run"
 
 
-def test_the_page_of_the_element_runs_both(stage: Stage, browser: Browser) -> None:
+def test_the_page_of_the_element_runs_both(page: Page, site_url: str) -> None:
     wrong: list[str] = []
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    page.set_viewport_size({"width": 390, "height": 900})
+    guest = Guest(page, site_url + "element.html")
+    page.evaluate(
+        "document.querySelectorAll('tabgrad-demo').forEach((e, i) => { e.id = `d${i}`; })"
+    )
     for width in (390, 1280):
-        with browser.new_context(viewport={"width": width, "height": 900}) as context:
-            page = context.new_page()
-            page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-            guest = Guest(page, stage.site.url + "element.html")
-            page.evaluate(
-                "document.querySelectorAll('tabgrad-demo').forEach((e, i) => { e.id = `d${i}`; })"
-            )
-            guest.press("d0")
-            guest.until("d0", "output", "height after 60 steps", START)
-            guest.until("d0", "stage", "Finished")
-            page.locator("#d0 input").nth(1).fill("0.8")
-            guest.until("d0", "stage", "Finished")
-            if width == 1280:
-                guest.press("d1")
-                guest.until("d1", "stage", "Finished", START)
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)
-                assert page.evaluate("document.documentElement.scrollWidth") == width
-                path = ROOT / ".cache" / "screenshots" / f"element-{width}-{scheme}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                page.wait_for_timeout(500)
-                page.screenshot(path=path, full_page=True)
+        page.set_viewport_size({"width": width, "height": 900})
+        guest.press("d0")
+        guest.until("d0", "output", "height after 60 steps", START)
+        guest.until("d0", "stage", "Finished")
+        page.locator("#d0 input").nth(1).fill("0.8" if width == 390 else "0.7")
+        guest.until("d0", "stage", "Finished")
+        if width == 1280:
+            guest.press("d1")
+            guest.until("d1", "stage", "Finished", START)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            path = ROOT / ".cache" / "screenshots" / f"element-{width}-{scheme}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            page.wait_for_timeout(500)
+            page.screenshot(path=path, full_page=True)
     assert wrong == []

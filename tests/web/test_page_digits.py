@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
 
 from tests.examples.record import CURVE
 from tests.web.chromium import FLAGS, executable
@@ -57,9 +56,8 @@ def processor_desk(stage: Stage) -> Iterator[Desk]:
         yield desk
 
 
-def test_the_first_program_trains_and_reads_what_is_drawn(page: Page, site_url: str) -> None:
-    desk = Desk(page, site_url)
-    desk.until_ready()
+def test_the_first_program_trains_and_reads_what_is_drawn(desk: Desk) -> None:
+    page = desk.page
     desk.press()
     desk.until("document.querySelectorAll('.chart output')[1]?.textContent", TRAINED)
     assert desk.stage == "Running…"
@@ -75,22 +73,18 @@ def test_the_first_program_trains_and_reads_what_is_drawn(page: Page, site_url: 
         page.locator("#clear-drawing").click()
 
 
-def test_the_curve_on_webgpu_is_that_of_every_device(page: Page, site_url: str) -> None:
-    desk = Desk(page, site_url)
-    desk.until_ready()
-    losses = json.loads(desk.run(CURVE_PROGRAM, TRAINED).partition("curve ")[2])
-    assert losses == pytest.approx(recorded(3), rel=0, abs=1e-3)
-
-
-def test_training_stops_at_once(page: Page, site_url: str) -> None:
-    desk = Desk(page, site_url)
-    desk.until_ready()
+def test_training_stops_at_once(desk: Desk) -> None:
     desk.press()
     desk.until("document.querySelector('.chart output')?.textContent", TRAINED)
     desk.press()
     desk.until("document.getElementById('run').dataset.action === 'run'", 1500)
     desk.until_ready()
     assert desk.run("import tabgrad as tg\nprint(tg.ones(3).sum().item())", 60_000) == "3.0\n"
+
+
+def test_the_curve_on_webgpu_is_that_of_every_device(desk: Desk) -> None:
+    losses = json.loads(desk.run(CURVE_PROGRAM, TRAINED).partition("curve ")[2])
+    assert losses == pytest.approx(recorded(3), rel=0, abs=1e-3)
 
 
 def test_without_webgpu_it_trains_on_the_processor(processor_desk: Desk) -> None:

@@ -166,8 +166,7 @@ def test_a_program_that_says_much_holds_nothing_up(desk: Desk, program: str) -> 
     desk.write(f"from tabgrad.utils import progress\n{program}")
     desk.press()
     desk.until_stage("Running")
-    desk.page.wait_for_timeout(3000)
-    assert desk.draws()
+    assert desk.draws(frames=60, within=20_000)
     assert desk.stage == "Running…"
     desk.press()
     desk.until_stage("Stopped", 2000)

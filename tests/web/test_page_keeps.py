@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.web.desk import Desk
+from tests.web.neighbours import FORGETS
 
 
 @pytest.fixture
@@ -256,14 +256,10 @@ def test_a_reload_keeps_edits(own: Desk) -> None:
 
 
 @pytest.fixture
-def forgetful(browser: Browser, site_url: str) -> Iterator[Desk]:
+def forgetful(page: Page, site_url: str) -> Desk:
     """A page in a browser that keeps nothing."""
-    with browser.new_context() as context:
-        page = context.new_page()
-        page.add_init_script(
-            "Object.defineProperty(window, 'localStorage', { get() { throw new Error('no storage'); } })"
-        )
-        yield Desk(page, site_url)
+    page.add_init_script(FORGETS)
+    return Desk(page, site_url)
 
 
 def test_without_storage_all_else_works(forgetful: Desk) -> None:
