@@ -49,6 +49,7 @@ class Neighbours:
         for page in self.context.pages:
             if page is not self.first:
                 page.close()
+        self.context.unroute_all()
         self.context.clear_cookies()
         self.context.clear_permissions()
         what = {"origin": self.url.rstrip("/"), "storageTypes": "all"}

@@ -18,6 +18,14 @@ def own(page: Page, site_url: str) -> Desk:
     return Desk(page, site_url)
 
 
+@pytest.fixture
+def loading(page: Page, site_url: str) -> Desk:
+    """Such a page whose Python is still to come, and never does, for what needs none."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.context.route("**/python/*", lambda route: None)
+    return Desk(page, site_url)
+
+
 def text(desk: Desk) -> str:
     return desk.page.locator(".cm-content").inner_text()
 
@@ -77,26 +85,26 @@ def test_a_link_holds_the_program_and_is_shown_before_it_runs(own: Desk, browser
         assert text(other) == "print('mine now')"
 
 
-def test_two_tabs_keep_what_is_made_in_both(own: Desk) -> None:
-    own.page.locator("#program").select_option(label="A race downhill")
-    second = Desk(own.page.context.new_page(), own.page.url)
-    own.page.locator("#program").select_option(label="Two spirals")
-    own.write("print('first tab')")
+def test_two_tabs_keep_what_is_made_in_both(loading: Desk) -> None:
+    loading.page.locator("#program").select_option(label="A race downhill")
+    second = Desk(loading.page.context.new_page(), loading.page.url)
+    loading.page.locator("#program").select_option(label="Two spirals")
+    loading.write("print('first tab')")
     second.write("print('second tab')")
     assert not second.page.locator("#shared").is_visible()
-    third = Desk(own.page.context.new_page(), own.page.url)
+    third = Desk(loading.page.context.new_page(), loading.page.url)
     assert text(third) == "print('second tab')"
     third.page.locator("#program").select_option(label="Two spirals")
     assert text(third) == "print('first tab')"
     # the same program in two of them: the last edit stays, and both are told
     third.write("print('third tab')")
-    own.until("!document.getElementById('shared').hidden")
-    assert "another tab" in (own.page.locator("#shared").text_content() or "")
+    loading.until("!document.getElementById('shared').hidden")
+    assert "another tab" in (loading.page.locator("#shared").text_content() or "")
 
 
-def test_links_do_not_take_each_others_place(own: Desk) -> None:
+def test_links_do_not_take_each_others_place(loading: Desk) -> None:
     def made(source: str) -> str:
-        url: str = own.page.evaluate(
+        url: str = loading.page.evaluate(
             """async (source) => {
                 const text = JSON.stringify({ name: "lesson.py", source });
                 const stream = new Blob([text]).stream().pipeThrough(new CompressionStream("deflate-raw"));
@@ -109,31 +117,31 @@ def test_links_do_not_take_each_others_place(own: Desk) -> None:
         return url
 
     one, two = made("print('one')"), made("print('two')")
-    own.page.evaluate("(hash) => { location.hash = hash }", one)
-    own.until("document.querySelector('.cm-content').textContent.includes('one')")
-    own.write("print('long work')")
-    own.page.evaluate("(hash) => { location.hash = hash }", two)
-    own.until("document.querySelector('.cm-content').textContent.includes('two')")
-    own.page.reload()
-    assert text(own) == "print('two')"
-    own.page.evaluate("(hash) => { location.hash = hash }", one)
-    own.until("document.querySelector('.cm-content').textContent.includes('long work')")
-    assert "you have edited it" in (own.page.locator("#shared").text_content() or "")
-    assert own.page.locator("#program option").filter(has_text="From a link").count() == 2
-    own.page.locator("#reset").click()
-    assert text(own) == "print('one')"
+    loading.page.evaluate("(hash) => { location.hash = hash }", one)
+    loading.until("document.querySelector('.cm-content').textContent.includes('one')")
+    loading.write("print('long work')")
+    loading.page.evaluate("(hash) => { location.hash = hash }", two)
+    loading.until("document.querySelector('.cm-content').textContent.includes('two')")
+    loading.page.reload()
+    assert text(loading) == "print('two')"
+    loading.page.evaluate("(hash) => { location.hash = hash }", one)
+    loading.until("document.querySelector('.cm-content').textContent.includes('long work')")
+    assert "you have edited it" in (loading.page.locator("#shared").text_content() or "")
+    assert loading.page.locator("#program option").filter(has_text="From a link").count() == 2
+    loading.page.locator("#reset").click()
+    assert text(loading) == "print('one')"
 
 
-def test_what_an_earlier_version_kept_is_taken_over(own: Desk) -> None:
+def test_what_an_earlier_version_kept_is_taken_over(loading: Desk) -> None:
     draft = '{"name": "my_spirals.py", "source": "print(1)", "seed": null, "device": "auto"}'
-    own.page.evaluate(
+    loading.page.evaluate(
         "(kept) => { localStorage.clear(); localStorage.setItem('tabgrad.programs', kept) }",
         f'{{"drafts": {{"spirals.py": {draft}}}, "shared": {draft}, "last": "spirals.py"}}',
     )
-    own.page.reload()
-    assert text(own) == "print(1)"
-    own.page.locator("#program").select_option(label="From a link: my_spirals.py")
-    assert text(own) == "print(1)"
+    loading.page.reload()
+    assert text(loading) == "print(1)"
+    loading.page.locator("#program").select_option(label="From a link: my_spirals.py")
+    assert text(loading) == "print(1)"
 
 
 @pytest.mark.parametrize(
@@ -145,16 +153,16 @@ def test_what_an_earlier_version_kept_is_taken_over(own: Desk) -> None:
         "#program=" + "A" * 40_000,
     ],
 )
-def test_a_link_without_a_whole_program_says_so(own: Desk, fragment: str) -> None:
-    before = text(own)
-    own.page.evaluate("(hash) => { location.hash = hash }", fragment)
-    own.until("!document.getElementById('shared').hidden")
-    assert "The link" in (own.page.locator("#shared").text_content() or "")
-    assert text(own) == before
+def test_a_link_without_a_whole_program_says_so(loading: Desk, fragment: str) -> None:
+    before = text(loading)
+    loading.page.evaluate("(hash) => { location.hash = hash }", fragment)
+    loading.until("!document.getElementById('shared').hidden")
+    assert "The link" in (loading.page.locator("#shared").text_content() or "")
+    assert text(loading) == before
 
 
-def test_what_unpacks_to_too_much_is_no_program(own: Desk) -> None:
-    own.page.evaluate(
+def test_what_unpacks_to_too_much_is_no_program(loading: Desk) -> None:
+    loading.page.evaluate(
         """async () => {
             const text = JSON.stringify({ name: 'a.py', source: ' '.repeat(5e6) });
             const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('deflate-raw'));
@@ -163,14 +171,14 @@ def test_what_unpacks_to_too_much_is_no_program(own: Desk) -> None:
             location.hash = `#program=${letters.replaceAll('+', '-').replaceAll('/', '_')}`;
         }"""
     )
-    own.until("!document.getElementById('shared').hidden")
-    assert "no whole program" in (own.page.locator("#shared").text_content() or "")
+    loading.until("!document.getElementById('shared').hidden")
+    assert "no whole program" in (loading.page.locator("#shared").text_content() or "")
 
 
-def test_a_program_that_is_too_long_has_no_link(own: Desk) -> None:
-    own.page.evaluate("navigator.clipboard.writeText('before')")
-    own.write("x = '" + "".join(chr(0x4E00 + i * 7919 % 20000) for i in range(30_000)) + "'")
-    url, told = link(own)
+def test_a_program_that_is_too_long_has_no_link(loading: Desk) -> None:
+    loading.page.evaluate("navigator.clipboard.writeText('before')")
+    loading.write("x = '" + "".join(chr(0x4E00 + i * 7919 % 20000) for i in range(30_000)) + "'")
+    url, told = link(loading)
     assert url == "before"
     assert "too long for a link" in told
 
@@ -231,28 +239,28 @@ def test_what_a_model_has_learned_can_be_kept(own: Desk) -> None:
     assert buttons.count() == 0
 
 
-def test_what_the_browser_does_not_keep_is_said(own: Desk) -> None:
-    shared = own.page.locator("#shared")
-    own.write("x = 1")
+def test_what_the_browser_does_not_keep_is_said(loading: Desk) -> None:
+    shared = loading.page.locator("#shared")
+    loading.write("x = 1")
     assert not shared.is_visible()
-    own.write("x = 1 #" + "a" * 200_000)
+    loading.write("x = 1 #" + "a" * 200_000)
     shared.wait_for()
     assert "keeps programs of at most 200,000 characters" in (shared.text_content() or "")
-    own.write("x = 2")
+    loading.write("x = 2")
     shared.wait_for(state="hidden")
 
 
-def test_a_reload_keeps_edits(own: Desk) -> None:
-    own.write("print('kept')")
-    own.page.locator("#program").select_option(label="Two spirals")
-    own.write("print('kept too')")
-    own.page.reload()
-    assert text(own) == "print('kept too')"
-    own.page.locator("#program").select_option(label="Handwritten digits")
-    assert text(own) == "print('kept')"
-    own.page.locator("#reset").click()
-    own.page.reload()
-    assert "Train a small" in text(own)
+def test_a_reload_keeps_edits(loading: Desk) -> None:
+    loading.write("print('kept')")
+    loading.page.locator("#program").select_option(label="Two spirals")
+    loading.write("print('kept too')")
+    loading.page.reload()
+    assert text(loading) == "print('kept too')"
+    loading.page.locator("#program").select_option(label="Handwritten digits")
+    assert text(loading) == "print('kept')"
+    loading.page.locator("#reset").click()
+    loading.page.reload()
+    assert "Train a small" in text(loading)
 
 
 @pytest.fixture
@@ -267,8 +275,8 @@ def test_without_storage_all_else_works(forgetful: Desk) -> None:
     assert forgetful.run("print('works')") == "works\n"
 
 
-def test_what_is_kept_by_something_else_is_left_out(own: Desk) -> None:
+def test_what_is_kept_by_something_else_is_left_out(loading: Desk) -> None:
     for odd in ('"text"', "[1]", '{"drafts": {"digits.py": {"source": 3}}, "last": {}}', "{{"):
-        own.page.evaluate("(odd) => localStorage.setItem('tabgrad.programs', odd)", odd)
-        own.page.reload()
-        assert "Train a small" in text(own), odd
+        loading.page.evaluate("(odd) => localStorage.setItem('tabgrad.programs', odd)", odd)
+        loading.page.reload()
+        assert "Train a small" in text(loading), odd
