@@ -156,20 +156,21 @@ async function browser(names) {
   const files = [
     ...longest.map((name) => `tests/web/test_${name}.py`),
     "tests/web",
-    "tests/shaders/test_chromium.py",
     "--ignore=tests/web/inside",
     `--ignore=${OLDER}`,
   ];
   const browsers = String(Math.min(availableParallelism() + 1, 4));
   const whole = ["-n", browsers, "--dist", "loadfile", "--no-loadscope-reorder"];
   const pages = ["--host=browser", ...files, ...whole];
-  return add(
-    add(
-      await pytest("inside", inside, minutes(20), { ...BUILT, ...shared }),
-      await pytest("pages", pages, minutes(20), BUILT),
-    ),
+  // by itself: it drives a browser of its own, and a process has one driver
+  const shaders = ["--host=browser", "tests/shaders/test_chromium.py", ...PROCESSES];
+  const counts = [
+    await pytest("inside", inside, minutes(20), { ...BUILT, ...shared }),
+    await pytest("pages", pages, minutes(20), BUILT),
+    await pytest("shaders", shaders, minutes(5), BUILT),
     await nodeTest(join("tests", "web"), minutes(5)),
-  );
+  ];
+  return counts.reduce(add);
 }
 
 export const stages = {

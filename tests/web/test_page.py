@@ -255,7 +255,7 @@ def test_progress_draws_curves_and_a_bar(desk: Desk) -> None:
     assert label == "Curve of height: 19.5 at step 40"
 
 
-def test_of_nested_bars_the_outer_one_is_shown(desk: Desk) -> None:
+def test_of_nested_bars_the_outer_one_counts_and_both_are_drawn(desk: Desk) -> None:
     desk.run(
         "from tabgrad.utils import progress\nwith progress.bar(total=3) as outer:\n"
         "    for i in range(3):\n        with progress.bar(total=50) as inner:\n"
@@ -263,7 +263,7 @@ def test_of_nested_bars_the_outer_one_is_shown(desk: Desk) -> None:
         "        outer.update()\n        outer.log(outside=i)\n"
     )
     assert (desk.page.locator("#count").text_content() or "").startswith("3 steps in")
-    assert desk.page.locator(".chart h3").all_text_contents() == ["Outside"]
+    assert desk.page.locator(".chart h3").all_text_contents() == ["Inside", "Outside"]
 
 
 def test_what_is_drawn_reaches_the_published_function(desk: Desk) -> None:

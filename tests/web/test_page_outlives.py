@@ -48,7 +48,7 @@ def test_stop_ends_what_a_program_left_running(desk: Desk, program: str) -> None
     desk.until_output("tick")
     assert desk.stage == "Running…"
     desk.press()
-    desk.until_stage("Stopped", 5000)
+    desk.until_stage("Stopped", 10_000)
     assert "afresh" not in desk.output
     output = desk.output
     desk.page.wait_for_timeout(100)
