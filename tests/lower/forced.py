@@ -13,11 +13,17 @@ T = TypeVar("T")
 
 
 class Forced(Choices):
-    """Takes this variant wherever there is a choice."""
+    """Takes this variant wherever there is a choice, and `tile` where a question is `of_tiles`."""
+
+    of_tiles = "product"
 
     def __init__(self, number: int = 0, tile: Any = None) -> None:
         super().__init__()
         self.number, self.tile, self.most = number, tile, 0
+
+    def chosen(self, question: str, known: Sequence[T]) -> T:
+        """Choose one of the variants."""
+        return known[self.number % len(known)]
 
     def pick(
         self,
@@ -28,9 +34,9 @@ class Forced(Choices):
     ) -> T:
         known = variants()
         self.most = max(self.most, len(known))
-        found = known[self.number % len(known)]
+        found = self.chosen(question, known)
         super().pick(question, origin, variants, lambda: found)
-        return self.tile if self.tile and question.startswith("product") else found
+        return self.tile if self.tile and question.startswith(self.of_tiles) else found
 
 
 @contextmanager

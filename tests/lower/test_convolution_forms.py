@@ -23,29 +23,22 @@ QUESTION = "form of a convolution"
 class Formed(Forced):
     """Takes a form of convolutions where it is one of theirs, and a number of the variants of all else."""
 
+    of_tiles = "convolution"
+
     def __init__(self, form: str, number: int = 0, tile: Any = None) -> None:
-        super().__init__(number)
-        self.form, self.made = form, tile
+        super().__init__(number, tile)
+        self.form = form
         self.taken: set[str] = set()
 
-    def pick(
-        self,
-        question: str,
-        origin: int,
-        variants: Callable[[], Sequence[T]],
-        fixed: Callable[[], T],
-    ) -> T:
-        known = variants()
-        self.most = max(self.most, len(known))
+    def chosen(self, question: str, known: Sequence[T]) -> T:
         if question.startswith(QUESTION):
-            found = next((v for v in known if str(v) == self.form), known[0])
-        else:
-            found = known[self.number % len(known)]
-        if self.made is not None and question.startswith("convolution"):
-            self.taken.add(str(self.made))
-            return self.made  # type: ignore[no-any-return]
+            return next((v for v in known if str(v) == self.form), known[0])
+        return super().chosen(question, known)
+
+    def pick(self, *given: Any) -> Any:
+        found = super().pick(*given)
         self.taken.add(str(found))
-        return Choices.pick(self, question, origin, variants, lambda: found)
+        return found
 
 
 CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {

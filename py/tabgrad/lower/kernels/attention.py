@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tabgrad.core import dtype as dt
 from tabgrad.core.errors import DeviceError
@@ -35,7 +35,8 @@ DEEPEST = 128
 """The most elements of a row of q, k or v that a tile holds."""
 
 
-FORMS = (
+Form = tuple[int, int, int]
+FORMS: tuple[Form, ...] = (
     (8, 64, 32), (8, 64, 16), (16, 64, 32), (16, 64, 16), (16, 64, 64), (32, 64, 32), (32, 64, 16),
     (16, 128, 32), (16, 128, 64), (32, 128, 32),
 )  # fmt: skip
@@ -58,8 +59,8 @@ class Tile:
         deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
         return 4 * self.each * deep + self.keys * (4 * deep + 4 * wide + self.each)
 
-    def turns(self, depth: int, length: int, width: int) -> int:
-        """Count the turns of the loops of a thread."""
+    def turns(self, rows: int, length: int, depth: int, width: int) -> int:
+        """Count the turns of the loops of a thread, for `rows` rows of q and `length` of k and v."""
         deep, wide, threads = math.ceil(depth / 4), math.ceil(width / 4), self.lanes * self.each
         loads = math.ceil(self.keys * deep / threads) + math.ceil(self.keys * wide / threads)
         part = math.ceil(wide / self.lanes)
@@ -68,42 +69,45 @@ class Tile:
         return math.ceil(length / self.keys) * turns
 
 
-def _tile(d: Dialect, depth: int, width: int) -> Tile | None:
+K = TypeVar("K", bound=Tile)
+"""The tiles of one op."""
+
+
+def fixed_tile(kind: type[K], d: Dialect, depth: int, width: int) -> K | None:
     """Choose the fixed tile for rows of q and v of `depth` and `width` numbers, None where there is none."""
     if not d.templates or not (0 < depth <= DEEPEST and 0 < width <= DEEPEST):
         return None
     each = 16 if max(depth, width) <= DEEPEST // 2 else 8
-    tile = Tile(each, THREADS // each, KEYS)
+    tile = kind(each, THREADS // each, KEYS)
     while tile.words(depth, width) > SHARED:
         tile = replace(tile, keys=tile.keys // 2)
     return tile
 
 
-def _best_tile(printer: KernelPrinter, n: Node, fixed: Tile) -> Tile:
-    """Choose the tile: as measured on the adapter, else the fixed one."""
+def best_tile(
+    printer: KernelPrinter, n: Node, operands: Sequence[Node], fixed: K, forms: Sequence[Form], name: str
+) -> K:  # fmt: skip
+    """Choose the tile among `forms`: as measured on the adapter, else the fixed one.
+
+    `operands` are q, k, v and perhaps a mask; `name` is that of the choice.
+    """
     limits = printer.limits
-    q, _, v, *mask = n.srcs
+    q, _, v, *mask = operands
     (rows, depth), (length, width) = q.shape[-2:], v.shape[-2:]
 
-    def fits(t: Tile) -> bool:
-        whole = not limits.software or t.turns(depth, length, width) <= TURNS
+    def fits(t: K) -> bool:
+        whole = not limits.software or t.turns(rows, length, depth, width) <= TURNS
         return t.words(depth, width) <= SHARED and whole
 
-    def variants() -> list[Tile]:
-        return [
-            t
-            for t in (Tile(each, threads // each, keys) for each, threads, keys in FORMS)
-            if fits(t)
-        ]
+    def variants() -> list[K]:
+        made = [type(fixed)(each, threads // each, keys) for each, threads, keys in forms]
+        return [t for t in made if fits(t)]
 
-    sizes = " ".join(
-        map(str, map(size_class, (math.prod(n.shape[:-2]), rows, length, depth, width)))
-    )
+    batch = math.prod(q.shape[:-2])
+    sizes = " ".join(str(size_class(s)) for s in (batch, rows, length, depth, width))
     seen = " causal" * bool(n.params["causal"]) + " masked" * bool(mask)
-    question = f"attention {n.spec.dtype.name} {sizes}{seen}"
-    found = limits.decide(
-        "attention", lambda: limits.pick(question, n.origin, variants, lambda: fixed)
-    )
+    question = f"{name} {n.spec.dtype.name} {sizes}{seen}"
+    found = limits.decide(name, lambda: limits.pick(question, n.origin, variants, lambda: fixed))
     return found if fits(found) else fixed
 
 
@@ -111,9 +115,9 @@ def _refusal(
     op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits
 ) -> Exception | None:
     """Refuse so many keys that a thread would not finish its loops."""
-    depth, (length, width) = specs[0].shape[-1], specs[2].shape[-2:]
-    tile = _tile(d, depth, width)
-    turns = length * (depth + 1) if tile is None else tile.turns(depth, length, width)
+    (rows, depth), (length, width) = specs[0].shape[-2:], specs[2].shape[-2:]
+    tile = fixed_tile(Tile, d, depth, width)
+    turns = length * (depth + 1) if tile is None else tile.turns(rows, length, depth, width)
     if not limits.software or turns <= TURNS:
         return None
     return DeviceError(
@@ -127,10 +131,10 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     q, _, v, *mask = n.srcs
     rows, depth = q.shape[-2:]
     length, width = v.shape[-2:]
-    fixed = _tile(printer.d, depth, width)
+    fixed = fixed_tile(Tile, printer.d, depth, width)
     if not n.spec.size or fixed is None:
         return []
-    tile = _best_tile(printer, n, fixed)
+    tile = best_tile(printer, n, n.srcs, fixed, FORMS, "attention")
     step = Dispatch(printer, n)
     deep, wide = math.ceil(depth / 4), math.ceil(width / 4)
     count, tiles = math.prod(n.shape[:-2]), math.ceil(rows / tile.each)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.errors import DeviceError
 from tabgrad.lower.dialect import F32, pack_words
 from tabgrad.lower.ir import Node
 from tabgrad.lower.kernel import TURNS, Kernel
-from tabgrad.lower.kernels.attention import DEEPEST, KEYS, SHARED, THREADS, masked
+from tabgrad.lower.kernels import attention
+from tabgrad.lower.kernels.attention import DEEPEST, best_tile, fixed_tile, masked
 from tabgrad.lower.matrices import Dispatch, Matrices
 from tabgrad.lower.printer import KernelPrinter
 from tabgrad.lower.record import Record, Scratch, register
-from tabgrad.lower.variants import size_class
 
 if TYPE_CHECKING:
     from tabgrad.core.op import Op
@@ -30,16 +29,8 @@ FORMS = (
 """The tiles to choose from: the rows that stay, the threads, and the rows that pass by."""
 
 
-@dataclass(frozen=True)
-class Tile:
-    """How many rows a workgroup keeps, how many threads share each, how many others it holds at once."""
-
-    each: int
-    lanes: int
-    keys: int
-
-    def __str__(self) -> str:
-        return f"{self.each}x{self.keys} {self.lanes * self.each}"
+class Tile(attention.Tile):
+    """A tile of both kernels: of rows of q beside those of k and v, and the other way round."""
 
     def words(self, depth: int, width: int) -> int:
         """Count the words of workgroup memory of the kernel that takes more."""
@@ -61,41 +52,6 @@ class Tile:
         return ends + max(of_rows, of_columns)
 
 
-def _tile(d: Dialect, depth: int, width: int) -> Tile | None:
-    """Choose the fixed tile for rows of q and v of `depth` and `width` numbers, None where there is none."""
-    if not d.templates or not (0 < depth <= DEEPEST and 0 < width <= DEEPEST):
-        return None
-    each = 16 if max(depth, width) <= DEEPEST // 2 else 8
-    tile = Tile(each, THREADS // each, KEYS)
-    while tile.words(depth, width) > SHARED:
-        tile = replace(tile, keys=tile.keys // 2)
-    return tile
-
-
-def _best_tile(printer: KernelPrinter, n: Node, fixed: Tile) -> Tile:
-    """Choose the tile: as measured on the adapter, else the fixed one."""
-    limits = printer.limits
-    _, q, _, v, *mask = n.srcs
-    (rows, depth), (length, width) = q.shape[-2:], v.shape[-2:]
-
-    def fits(t: Tile) -> bool:
-        whole = not limits.software or t.turns(rows, length, depth, width) <= TURNS
-        return t.words(depth, width) <= SHARED and whole
-
-    def variants() -> list[Tile]:
-        made = [Tile(each, threads // each, keys) for each, threads, keys in FORMS]
-        return [t for t in made if fits(t)]
-
-    batch = math.prod(q.shape[:-2])
-    sizes = " ".join(str(size_class(s)) for s in (batch, rows, length, depth, width))
-    seen = " causal" * bool(n.params["causal"]) + " masked" * bool(mask)
-    question = f"attention gradient {n.spec.dtype.name} {sizes}{seen}"
-    found = limits.decide(
-        "attention gradient", lambda: limits.pick(question, n.origin, variants, lambda: fixed)
-    )
-    return found if fits(found) else fixed
-
-
 def _refusal(
     op: Op, specs: Sequence[Spec], params: Params, d: Dialect, limits: Limits
 ) -> Exception | None:
@@ -106,7 +62,7 @@ def _refusal(
             "in steps"
         )
     (rows, depth), (length, width) = specs[1].shape[-2:], specs[3].shape[-2:]
-    tile = _tile(d, depth, width)
+    tile = fixed_tile(Tile, d, depth, width)
     if tile is None:
         return DeviceError(
             f"attention_gradient: has kernels for rows of q, k and v of 1 to {DEEPEST} elements, got {depth} "
@@ -124,9 +80,10 @@ def _passes(printer: KernelPrinter, n: Node, scratch: Scratch) -> list[Kernel]:
     """Make a dispatch for the rows of q, and one for those of k and v where their gradients are wanted."""
     _, q, _, v, *_ = n.srcs
     (rows, depth), (length, width) = q.shape[-2:], v.shape[-2:]
-    fixed, count = _tile(printer.d, depth, width), math.prod(q.shape[:-2])
+    fixed = fixed_tile(Tile, printer.d, depth, width)
+    count = math.prod(q.shape[:-2])
     assert fixed is not None  # see _refusal
-    tile = _best_tile(printer, n, fixed)
+    tile = best_tile(printer, n, n.srcs[1:], fixed, FORMS, "attention gradient")
     wanted: dict[int, Matrices] = {}
     for m in n.siblings:
         if m.id in printer.places:
