@@ -184,3 +184,24 @@ def test_clipping_is_compiled_too(device: str) -> None:
 
     for a, b in zip(run(True), run(False), strict=True):
         assert a == pytest.approx(b, rel=1e-3, abs=1e-4)
+
+
+def test_a_longer_memory_has_the_same_kernels(device: str) -> None:
+    """L-BFGS remembers one more step in each iteration; two steps bring all kernels."""
+    net = network(device)
+    optimizer = tg.optim.LBFGS(net.parameters(), lr=0.1, max_iter=5)
+    x, y = tg.randn(16, 6, device=device), tg.randn(16, 3, device=device)
+
+    def closure() -> tg.Tensor:
+        optimizer.zero_grad()
+        loss = ((net(x) - y) ** 2).mean()
+        loss.backward()
+        return loss
+
+    for _ in range(2):
+        optimizer.step(closure)
+    with profiler.count() as count:
+        optimizer.step(closure)
+    memory = optimizer.state[next(net.parameters())]["old_dirs"]
+    assert len(memory) > 10 and count.dispatches > 40
+    assert count.pipelines == 0

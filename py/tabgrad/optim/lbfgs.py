@@ -10,6 +10,10 @@ from tabgrad.optim.optimizer import Closure, Group, Optimizer, Params, check_lr,
 
 Tensor = tg.Tensor
 
+TOGETHER = 4
+"""How many remembered steps are computed at once. The memory grows by one in each iteration: computed as a
+whole, each iteration would be other, longer kernels, which no device has compiled before."""
+
 
 class Point(NamedTuple):
     """A place on the search line: step `t`, loss `f`, gradient `g`, slope `gtd` along the direction."""
@@ -167,12 +171,17 @@ class _Run:
             state["H_diag"] = ys / y.dot(y)
         q = -self.g
         weights = state.setdefault("al", [None] * self.group["history_size"])
+        advance = q.device.backend.advance
         for i in reversed(range(len(dirs))):
             weights[i] = steps[i].dot(q) * ro[i]
             q = q - weights[i] * dirs[i]
+            if i % TOGETHER == 0:
+                advance()
         d = q * state["H_diag"]
-        for y, s, r, weight in zip(dirs, steps, ro, weights, strict=False):
-            d = d + s * (weight - y.dot(d) * r)
+        for i in range(len(dirs)):
+            d = d + steps[i] * (weights[i] - dirs[i].dot(d) * ro[i])
+            if i % TOGETHER == TOGETHER - 1 or i == len(dirs) - 1:
+                advance()
         return d
 
     def _move(self, t: float, d: Tensor, gtd: float, last: bool) -> float:
