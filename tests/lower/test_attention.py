@@ -99,6 +99,19 @@ def test_scores_are_stored_for_a_gradient_unless_they_are_many(
     assert dispatches(where, lambda: F.scaled_dot_product_attention(q, q, q)) == 1
 
 
+def test_a_gradient_of_stored_scores_divides_no_row_of_them() -> None:
+    """Scores, their exponentials and the gradient of these are all that is as large."""
+    where = recorder.device()
+    for mask in (None, tg.ones(30, 30, dtype=tg.bool, device=where)):
+        q, k, v = (tg.rand(2, 30, 8, device=where, requires_grad=True) for _ in range(3))
+        where.backend.flush()
+        (F.scaled_dot_product_attention(q, k, v, mask) ** 2).sum().backward()
+        where.backend.flush()
+        plan = recorder.last_plan(where)
+        assert len(plan.kernels) <= 11
+        assert sum(plan.nbytes[slot] >= 4 * 2 * 30 * 30 for slot in plan.temporaries) == 3
+
+
 def test_a_mask_that_does_not_fit_is_refused() -> None:
     where = gpu()
     q, k = tg.ones(2, 3, 5, 4, device=where), tg.ones(2, 3, 7, 4, device=where)

@@ -74,6 +74,10 @@ def test_a_software_adapter_cuts_few_long_rows_but_no_columns() -> None:
             assert len(found) == 2, (code, shape)
             assert found[0] >= 8, (code, shape)
     assert len(grids("x.argmax(1)", (64, 20000), True)) == 1
+    normal = "(x - x.mean((0, 2, 3), True)) / x.var((0, 2, 3), keepdim=True)"
+    for code, shape in (("tg.log_softmax(x, 1)", (32, 6001)), (normal, (6, 40, 31, 29))):
+        assert len(grids(code, shape, True)) == 1, (code, "many rows have a thread each")
+    assert len(grids("x.sum(1)", (31, 6001), True)) == 2
 
 
 @pytest.mark.one_host("wgpu")

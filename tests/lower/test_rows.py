@@ -83,3 +83,36 @@ def test_other_threads_turn_one_by_one() -> None:
     device.backend.flush()
     (kernel,) = tg.compiler.explain(x.sum(1)).kernels
     assert kernel.source.count("r += ") == 1
+
+
+def parts(x: Any) -> tuple[Any, ...]:
+    """Give what several loops over rows compute: of each its own results, and all that is stored of them."""
+    e = tg.exp(x - x.amax(1, keepdim=True))
+    total = e.sum(1, keepdim=True)
+    part = e / total
+    return e, total, part, part - part.square().sum(1, keepdim=True), x.amax(1)
+
+
+@pytest.mark.every_host
+@grouped("length", LENGTHS, sampled=2)
+def test_all_that_loops_over_rows_compute_is_stored(length: int, device: tg.device) -> None:
+    data = np.random.default_rng(length).normal(size=(40, length))
+    here = parts(tg.tensor(data, dtype=tg.float32, device=device))
+    for got, want in zip(here, parts(tg.tensor(data, device="cpu")), strict=True):
+        tg.testing.assert_close(got.cpu().double(), want, rtol=2e-5, atol=1e-6)
+
+
+def test_the_loop_that_computes_a_value_stores_it() -> None:
+    """A later loop reads it again on a software adapter, where that is cheaper than to compute it."""
+    for software in (True, False):
+        device = recorder.device()
+        device.backend.limits.software = software
+        x = tg.rand(100, 24, device=device)
+        device.backend.flush()
+        kept = parts(x)
+        device.backend.flush()
+        (kernel,) = recorder.last_plan(device).kernels
+        copies = 8 if software else 1
+        body = kernel.source[kernel.source.index("fn main") :]
+        assert body.count("exp_f32(") == (copies if software else 3), kernel.source
+        assert len(kept) == 5

@@ -54,7 +54,8 @@ class Emitter:
     `places` maps stored nodes to (slot, offset in elements). Bindings are named b0, b1, ... in the order in
     which the slots are met, and so are the uniform words of constants, so equal work has equal text. `made`
     is what each name of an element-wise value was made by and of. With `quarters`, words in positions are
-    written as multiples of four where they are. A slot of `windows` is bound in parts; of a kernel that is
+    written as multiples of four where they are. An earlier loop of the thread has written what is `held` at
+    that index: it is read again, not computed. A slot of `windows` is bound in parts; of a kernel that is
     `cut`, `reach` and `own` tell the dispatch that is printed, see `Cut.take`.
     """
 
@@ -91,6 +92,7 @@ class Emitter:
         self.read: set[int] = set()
         self.made: dict[str, tuple[Op, tuple[str, ...]]] = {}
         self.seen: dict[Node, None] = {}
+        self.held: dict[int, Index] = {}
 
     # -- statements --------------------------------------------------------------------------------
 
@@ -362,9 +364,10 @@ class Emitter:
             found = self.known(n, index) or self.compute_outermost(n, index)
         return found
 
-    def computed(self, n: Node) -> bool:
-        """Test whether this kernel computes `n` rather than loading it."""
-        return n.op is not None and (n.id not in self.stored or n.id in self.members)
+    def computed(self, n: Node, index: Index = ()) -> bool:
+        """Test whether this kernel computes element `index` of `n` rather than loading it."""
+        mine = n.op is not None and (n.id not in self.stored or n.id in self.members)
+        return mine and (n.id not in self.held or self.held[n.id] != index)
 
     def through(self, n: Node, index: Index) -> tuple[Node, Index]:
         """Follow element `index` through a chain of views, as far as none of them needs a test."""
@@ -403,7 +406,7 @@ class Emitter:
                 continue
             if m.family == "view":
                 m, i = self.through(m, i)
-            if m.family != "elementwise" or (m.id, i) in seen or not self.computed(m):
+            if m.family != "elementwise" or (m.id, i) in seen or not self.computed(m, i):
                 continue
             seen.add((m.id, i))
             if self.known(m, i) is None:
@@ -423,8 +426,8 @@ class Emitter:
     def compute(self, n: Node, index: Index) -> str:
         """Emit the statements for element `index` of `n`."""
         kind = self.d.compute_type(n.spec.dtype)
-        if not self.computed(n):
-            return self.let(kind, self.load(n, index))
+        if not self.computed(n, index):
+            return self.let(kind, self.load(n, index, "w" if n.id in self.held else "r"))
         self.seen[n] = None
         record = record_of(n)
         if record is not None and record.element is not None:

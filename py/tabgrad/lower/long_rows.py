@@ -18,8 +18,8 @@ from tabgrad.lower.variants import size_class, steps_of
 
 LONG_ROW = 4096
 """Reductions of a few rows longer than this are done in two steps."""
-FEW_ROWS = 256
-"""So many rows are few."""
+FEW_ROWS, FEW_SOFTWARE = 256, 31
+"""So many rows are few; where a processor does the GPU's work, its cores have enough in fewer."""
 FAR_ROW = 1 << 20
 """Longer rows are never left to one workgroup, because the turns of a thread are limited (`kernel.TURNS`)."""
 LONG_COLUMN = 1024
@@ -118,7 +118,7 @@ def _parted(p: Program, name: str, x: Node, axes: tuple[int, ...]) -> tuple[Node
     """
     row = math.prod(x.shape[a] for a in axes)
     rows = math.prod(x.shape) // max(row, 1)
-    pays = row > LONG_ROW and rows <= FEW_ROWS
+    pays = row > LONG_ROW and rows <= (FEW_SOFTWARE if p.software else FEW_ROWS)
     if p.decide("long row", lambda: pays) or row > FAR_ROW:
         inner = row // max(x.shape[axes[0]], 1)
         parts = fixed = _number_of_parts(p, row, inner)

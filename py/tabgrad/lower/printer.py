@@ -186,17 +186,22 @@ class KernelPrinter:
         e.guard("g", count, block)
 
     def rows(self, g: Group, e: Emitter, writes: list[Node], start: str, step: int) -> None:
-        """Emit the loops of a row group: one for each phase of reductions, the last one with the writes."""
+        """Emit the loops of a row group: one for each phase of reductions, and one for what waits for all of
+        these; each member is written in the first loop that can."""
         r = var("r", g.row_size)
         full = [m for m in writes if any(x.uses("r") for x in g.index[m.id])]
         if g.row_size == 1:
             full = [m for m in writes if not any(m is h for h in g.heavies)]
-        early = [m for m in full if not self.waits(g, m)]
         rest = [m for m in writes if m not in full]
-        full = [m for m in full if m not in early]
-        for phase in phases(g):
-            self.phase(g, e, phase, early, r, start, step)
-            early = []
+        steps = phases(g)
+        after = {h.id: i for i, phase in enumerate(steps, 1) for h in phase}
+        turn = {m.id: self.turn(g, m, after) for m in full}
+        for i, phase in enumerate(steps):
+            its = [m for m in full if turn[m.id] == i]
+            self.phase(g, e, phase, its, r, start, step)
+            if self.limits.software:
+                e.held |= {m.id: g.index[m.id] for m in its}
+        full = [m for m in full if turn[m.id] == len(steps)]
         if full:
             e.open("", "r")
             self.write(g, e, full)
@@ -214,36 +219,36 @@ class KernelPrinter:
         fours = self.fours if step == 1 and start == "0u" else None
         return partial(repeat.loop, self.d, self.limits, name, (start, size, step), fours)
 
-    def waits(self, g: Group, m: Node) -> bool:
-        """Test whether a member depends on a reduction of its group."""
+    def turn(self, g: Group, m: Node, after: dict[int, int]) -> int:
+        """Find the loop that can write a member first: the one `after` all reductions of its group that it
+        depends on."""
         inside = {x.id for x in g.members}
-        heavies = {x.id for x in g.heavies}
-        stack, seen = [m], {m.id}
+        stack, seen, turn = [m], {m.id}, 0
         while stack:
             for s in stack.pop().srcs:
-                if s.id in heavies:
-                    return True
-                if s.id not in seen and (s.id in inside or s.id not in self.stored):
+                if s.id in after:
+                    turn = max(turn, after[s.id])
+                elif s.id not in seen and (s.id in inside or s.id not in self.stored):
                     seen.add(s.id)
                     stack.append(s)
-        return False
+        return turn
 
     def phase(
         self,
         g: Group,
         e: Emitter,
         heavies: list[Node],
-        early: list[Node],
+        members: list[Node],
         r: Expr,
         start: str,
         step: int,
     ) -> None:
-        """Emit one loop for reductions that don't depend on each other, and the members in `early`."""
+        """Emit one loop for reductions that don't depend on each other, which writes some `members` too."""
         accs = [Accumulator(e, h, g.row_size) for h in heavies]
         e.open("", "r")
         for acc in accs:
             acc.turn(e, e.value(acc.h.srcs[0], g.full_index()))
-        self.write(g, e, early)
+        self.write(g, e, members)
         e.close(self.loop("r", start, g.row_size, step))
         for acc in accs:
             acc.settle(e)

@@ -76,13 +76,30 @@ def scores_of(
     return scores
 
 
-def safe_softmax(x: Tensor) -> Tensor:
-    """Compute the softmax of the last axis, zeros where all is -inf."""
+def exponentials(x: Tensor, masked: bool) -> tuple[Tensor, Tensor]:
+    """Return what the softmax of the last axis divides, and by what: of a row of -inf, which only a `masked` x
+    may have, zeros and 1."""
     last = (len(x.spec.shape) - 1,)
-    high = maximum(peak.bind(x, axes=last), LOWEST)
+    high = peak.bind(x, axes=last)
+    if masked:
+        high = maximum(high, LOWEST)
     e = exp(sub.bind(x, keep(high, x, last)))
     total = reduce_sum.bind(e, axes=last)
-    return div.bind(e, keep(where(eq(total, 0), 1, total), x, last))
+    return e, where(eq(total, 0), 1, total) if masked else total
+
+
+def safe_softmax(x: Tensor) -> Tensor:
+    """Compute the softmax of the last axis, zeros where all is -inf."""
+    e, total = exponentials(x, True)
+    return div.bind(e, keep(total, x, (len(x.spec.shape) - 1,)))
+
+
+def averages(scores: Tensor, v: Tensor, masked: bool) -> Tensor:
+    """Compute softmax(scores) v, where rows of the product are divided: they are shorter than those of scores,
+    and so is what the derivative adds up."""
+    e, total = exponentials(scores, masked)
+    y = matmul.bind(e, v)
+    return div.bind(y, keep(total, y, (len(y.spec.shape) - 1,)))
 
 
 # -- derivatives -----------------------------------------------------------------------------------
@@ -265,4 +282,4 @@ def attention(*operands: Operand, causal: bool, scale: float) -> Array:
 # a rule of its own, because the transposed derivative would hold the scores of all blocks at once
 attention.vjp = _pull
 
-__all__ = ["attention", "blocks_of", "cut_out", "joined", "safe_softmax", "scores_of"]
+__all__ = ["attention", "averages", "blocks_of", "cut_out", "joined", "safe_softmax", "scores_of"]

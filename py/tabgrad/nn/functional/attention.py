@@ -12,7 +12,7 @@ from tabgrad.core.promotion import cast, expand as broadcasted, needs_float, wid
 from tabgrad.core.shape import broadcast, needs_rank
 from tabgrad.core.trace import MODE
 from tabgrad.nn.functional.dropout import dropout
-from tabgrad.ops.attention import WIDEST, attention, safe_softmax, scores_of
+from tabgrad.ops.attention import WIDEST, attention, averages, safe_softmax, scores_of
 from tabgrad.ops.linalg import matmul
 from tabgrad.ops.view import expand, reshape
 from tabgrad.tensor import Tensor
@@ -94,10 +94,10 @@ def _attention(
         masks = [] if attn_mask is None else [_whole(attn_mask, query.spec.dtype, shape)]
         return attention.bind(query, key, value, *masks, causal=is_causal, scale=float(factor))
     scores = scores_of(query, key, attn_mask, is_causal, factor)
+    if drop is None and MODE.get().autocast is None:
+        return averages(scores, value, attn_mask is not None)
     weights = softmax(scores, -1) if attn_mask is None else safe_softmax(scores)
-    if drop is not None:
-        weights = drop(weights)
-    return matmul.bind(weights, value)
+    return matmul.bind(weights if drop is None else drop(weights), value)
 
 
 def _whole(mask: Tensor, dtype: dt.DType, shape: tuple[int, ...]) -> Tensor:
