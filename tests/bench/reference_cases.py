@@ -3,7 +3,6 @@
 python tests/bench/reference_cases.py     # adds them to expected.json
 """
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def expected(name):
     """Return what a workload's units read: a list for training steps."""
     work = workloads.make(name, "eager", native.part(inputs.WORKLOADS[name]()))
     if name == "reads":
-        return asyncio.run(work.run())
+        return work.run()
     if not isinstance(work, workloads.Training):
         return float(work.result())
     return [float(work.result()) for _ in range(STEPS)]

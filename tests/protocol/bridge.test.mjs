@@ -253,6 +253,27 @@ test("staging buffers serve again", async () => {
   assert.equal(await bridge.wait(77, 1000), 3, "an unknown token fails");
 });
 
+test("short answers are laid where Python says, long ones are taken", async () => {
+  const { bridge, send } = start();
+  send(setup);
+  send(packetOf([9, 2, 1, 0, 8], [9, 3, 1, 0, 16], [9, 4, 1, 0, 0]));
+  assert.equal(bridge.serve(2), -2, "not there yet");
+  assert.equal(await bridge.wait(2, 1000), 0);
+  const tray = bridge.heap.put(Buffer.alloc(12, 0xff));
+  bridge.lay(tray);
+  assert.equal(bridge.serve(2), 8);
+  assert.deepEqual([...tray.getBuffer("u8").data], [...Array(8).fill(0), ...Array(4).fill(0xff)]);
+  assert.equal(bridge.serve(2), -2, "it is forgotten");
+  assert.equal(bridge.serve(3), -1, "those of the same packet are there too");
+  assert.equal(bridge.take(3).length, 16);
+  bridge.done(3);
+  assert.equal(bridge.serve(4), 0);
+  assert.equal(bridge.serve(77), -2);
+  for (const free of bridge.encoding.staging.free.values()) {
+    assert.equal(new Set(free).size, free.length, "each serves again once");
+  }
+});
+
 test("equal pipelines are compiled once, and forgotten with the last of them", () => {
   const { bridge, send, log } = start();
   send(setup);

@@ -51,7 +51,7 @@ const inSlots = (nbytes) => Math.ceil(nbytes / SLOT_BYTES) * SLOT_BYTES;
  * @typedef {{ gpu: GPUBuffer, size: number, stamp: number, groups: Set<Group>,
  *   tables: Set<Table> }} Buf  `stamp` is the submit it was last encoded into
  * @typedef {{ staging: GPUBuffer | null, nbytes: number, ready: Promise<number>,
- *   arrive?: (code: Promise<number>) => void }} Read  one that waits has no staging buffer yet
+ *   mapped?: boolean, arrive?: (code: Promise<number>) => void }} Read  one that waits has no staging buffer yet
  */
 
 /** Everything that packets have made on one device, and the packet being encoded. */

@@ -33,8 +33,7 @@ const DEADLINE = 1;
 const LOST = 2;
 const FAILED = 3;
 
-// How often a wait asks the engine at once to look at finished work, and the milliseconds after which it goes on to.
-const AT_ONCE = 4;
+// The milliseconds after which a wait asks the engine again to look at finished work.
 const NUDGE = 1;
 
 /**
@@ -67,6 +66,10 @@ export class Bridge {
     this.pointer = 0;
     /** @type {{ release(): void } | null} */
     this.pinned = null;
+    // Where short answers are laid.
+    this.tray = { pointer: 0, nbytes: 0 };
+    /** @type {{ release(): void } | null} */
+    this.held = null;
     /** @type {import("./packet.js").Blob[]} */
     this.blobs = [];
     /** @type {Promise<unknown>} */
@@ -102,6 +105,14 @@ export class Bridge {
     this.pinned?.release();
     this.pinned = view;
     this.pointer = view.data.byteOffset;
+  }
+
+  /** Say where short answers are laid, which is pinned too. @param {Memory} memory */
+  lay(memory) {
+    const view = memory.getBuffer("u8");
+    this.held?.release();
+    this.held = view;
+    this.tray = { pointer: view.data.byteOffset, nbytes: view.data.byteLength };
   }
 
   /** Add a buffer that travels beside the next packet. @param {Memory} memory */
@@ -235,10 +246,12 @@ export class Bridge {
    * Bring a read's bytes within reach; the faults of its packet are known before they are.
    * @param {Read} read @param {Promise<unknown>} settled
    */
-  async map({ staging, nbytes }, settled) {
+  async map(read, settled) {
+    const { staging, nbytes } = read;
     try {
       const mapped = staging?.mapAsync(GPUMapMode.READ, 0, Math.max(nbytes, 4));
       await Promise.all([mapped, settled]);
+      read.mapped = true;
       return DONE;
     } catch (error) {
       // A read is the first to notice a loss; the browser says so a moment later, Firefox a long one.
@@ -292,8 +305,9 @@ export class Bridge {
 
   /**
    * Ask the engine to look at finished work until what is returned is called. Chromium looks when it is told
-   * something, and else every 2 ms; other engines only every 100 ms. Which ones do is not known beforehand, so
-   * empty lists are submitted: some at once, for small work, then whenever the wait has lasted an eighth longer.
+   * something, and else every 2 ms; other engines only every 100 ms. Which ones do is not known beforehand, so an
+   * empty list is submitted: once in the second turn of the event loop, when small work is done, then whenever the
+   * wait has lasted an eighth longer. More often would delay what is waited for.
    */
   nudge() {
     const { device } = this;
@@ -301,11 +315,8 @@ export class Bridge {
     const tell = () => device.queue.submit([device.createCommandEncoder().finish()]);
     /** @type {ReturnType<typeof setTimeout>[]} */
     const timers = [];
-    let told = 0;
     const soon = () => {
-      tell();
-      told += 1;
-      if (told < AT_ONCE) timers[0] = setTimeout(soon, 0);
+      timers[0] = setTimeout(tell, 0);
     };
     const later = () => {
       tell();
@@ -313,6 +324,25 @@ export class Bridge {
     };
     timers.push(setTimeout(soon, 0), setTimeout(later, NUDGE));
     return () => timers.forEach(clearTimeout);
+  }
+
+  /**
+   * Lay the bytes of a read in the tray, and forget it. Returns how many there are, -1 if the tray is too small (then
+   * `take` gives them), or -2 if they are not there, or never will be: `wait` says which. @param {number} token
+   */
+  serve(token) {
+    const { encoding, tray, heap } = this;
+    const read = encoding.reads.live.get(token);
+    if (!read?.mapped || this.lost) return -2;
+    const { staging, nbytes } = read;
+    if (nbytes > tray.nbytes) return -1;
+    if (staging !== null) {
+      heap.HEAPU8.set(new Uint8Array(staging.getMappedRange(0, nbytes)), tray.pointer);
+      staging.unmap();
+      encoding.staging.give(staging);
+    }
+    encoding.reads.live.delete(token);
+    return nbytes;
   }
 
   /** The bytes of a read that is done: a view, good until `done`. @param {number} token */
@@ -346,7 +376,8 @@ export class Bridge {
     this.lost = true;
     this.waiting.clear();
     this.pinned?.release();
-    this.pinned = null;
+    this.held?.release();
+    this.pinned = this.held = null;
     this.device.destroy();
   }
 }

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import HALVES
-from tabgrad.core.errors import DeviceLostError, WouldBlockError
+from tabgrad.core.errors import WouldBlockError
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.spec import Spec
+from tabgrad.hosts.faults import lost_tensor
+from tabgrad.hosts.shared_buffers import place
 from tabgrad.hosts.storage import from_storage
 from tabgrad.lower.ir import FULL
 
@@ -27,11 +29,6 @@ MOST = 1 << 14
 """The most elements of a constant that is written out instead of read."""
 TIMEOUT = 120.0
 """The longest a blocking read waits, in seconds."""
-
-
-def lost_tensor(what: str) -> DeviceLostError:
-    """Make the error for a tensor of a lost device, used in `what`."""
-    return DeviceLostError(f"{what}: a tensor is of a device that was lost; make it anew")
 
 
 def filled(number: Any, spec: Spec) -> memoryview | None:
@@ -76,16 +73,18 @@ class Answers:
         graph.collect()
         with graph.held():
             wanted = self.wanted()
-            if graph.buffer[value.id] is None and value.id not in wanted:
-                wanted.append(value.id)
+            i, offset = self.locate(value.id, spec)
+            if graph.buffer[i] is None and i not in wanted:
+                wanted.append(i)
             if wanted:
-                self.compute_for(value.id, wanted)
-        buffer = graph.buffer[value.id]
-        offset = 0
-        if buffer is None:
-            # the value is a part of another buffer: read it through a copy of its own
+                self.compute_for(i, wanted)
+        if graph.buffer[i] is None:
+            # it shares a buffer with others
+            i, offset = self.locate(value.id, spec)
+        if graph.buffer[i] is None:
             self.compute([value.id])
-            buffer = graph.buffer[value.id]
+            i, offset = value.id, 0
+        buffer = graph.buffer[i]
         if self.sender.lost:
             self.sender.check([buffer])
         token = self.next
@@ -95,22 +94,43 @@ class Answers:
         self.submit()
         return [token, *errors]
 
+    def locate(self, i: int, spec: Spec) -> tuple[int, int]:
+        """Return the node whose buffer has, or will have, the elements of node `i`, and the byte they begin at.
+
+        It is `i` where they don't lie side by side, or begin within a word: `i` gets a buffer of its own.
+        """
+        op = self.graph.op[i]
+        if op is not None and op.family == "view":
+            found = place(self.graph, i)
+            if found is not None:
+                start = found[1] * self.dialect.stored_bytes(spec.dtype)
+                if start % 4 == 0:
+                    return found[0], start
+        return i, 0
+
     def at_hand(self, value: Value, spec: Spec) -> memoryview | None:
         """Return the bytes of a value that is known without the device; None for any other.
 
-        These are constants, and small data as they were uploaded, while no kernel has an error to report.
+        These are constants, and small data as they were uploaded, with their views, while no kernel has an
+        error to report.
         """
         graph, i = self.graph, value.id
         if value.graph is not graph or self.host.lost or self.sender.lost or self.reports.waiting():
             return None
         op: Any = graph.op[i]
-        if op is None:
-            held = graph.aux[i]
-            return memoryview(held) if held.__class__ is bytes else None
         while op is not None and op.family == "view" and not op.fills:
             i = graph.srcs[i][0]
             op = graph.op[i]
-        return filled(graph.aux[i], spec) if op is FULL else None
+        if op is FULL:
+            return filled(graph.aux[i], spec)
+        held = graph.aux[i] if op is None else None
+        if held.__class__ is not bytes:
+            return None
+        found = place(graph, value.id)
+        if found is None:
+            return None
+        width = spec.dtype.itemsize
+        return memoryview(held)[found[1] * width : (found[1] + spec.size) * width]
 
     def read(self, value: Value, spec: Spec) -> memoryview:
         """Return the bytes of `value`; blocks until they are there."""

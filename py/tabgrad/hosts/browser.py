@@ -27,6 +27,11 @@ _MODULES = (
     "staging.js", "timing.js", "encode.js", "waiting.js", "kept.js", "tabgrad.js",
 )  # fmt: skip
 
+# To make a proxy for the bytes of an answer takes longer than to copy them, up to about so many.
+_SHORT = 4096
+# What the bridge's `serve` returns for an answer that is not there.
+_COMING = -2
+
 # The results of the bridge's `wait` and `settle`.
 _DONE, _DEADLINE, _LOST = 0, 1, 2
 
@@ -45,8 +50,11 @@ class BrowserHost:
         self._submit = bridge.submit
         self._fault_count = bridge.faultCount
         self._wait = bridge.wait
+        self._serve = bridge.serve
         self._take = bridge.take
         self._done = bridge.done
+        self._tray = bytearray(_SHORT)
+        bridge.lay(self._tray)
         self.foresee: Callable[[Pipeline], None] | None = self._foresee
 
     @property
@@ -87,16 +95,28 @@ class BrowserHost:
 
     def read(self, token: int, timeout: float) -> bytes:
         """Wait for a read's bytes; raise WouldBlockError if Python cannot wait."""
-        return self._answer(token, _run_sync(self._wait, token, timeout * 1000), timeout)
+        n = self._serve(token)
+        if n == _COMING:
+            n = self._served(token, _run_sync(self._wait, token, timeout * 1000), timeout)
+        return self._bytes(token, n)
 
     async def read_async(self, token: int, timeout: float) -> bytes:
         """Return a read's bytes without blocking."""
-        return self._answer(token, await self._wait(token, timeout * 1000), timeout)
+        n = self._serve(token)
+        if n == _COMING:
+            n = self._served(token, await self._wait(token, timeout * 1000), timeout)
+        return self._bytes(token, n)
 
-    def _answer(self, token: int, code: int, timeout: float) -> bytes:
-        if code != _DONE:
+    def _served(self, token: int, code: int, timeout: float) -> int:
+        n: int = self._serve(token) if code == _DONE else _COMING
+        if n == _COMING:
             self._done(token)
-            raise _error(code, f"read {token}", timeout)
+            raise _error(_LOST if code == _DONE else code, f"read {token}", timeout)
+        return n
+
+    def _bytes(self, token: int, n: int) -> bytes:
+        if n >= 0:
+            return bytes(self._tray[:n])
         data: bytes = self._take(token).to_bytes()
         self._done(token)
         return data
@@ -136,9 +156,8 @@ def _text(its: Pipeline) -> tuple[str, str, str, str]:
 
 def _run_sync(start: Any, *arguments: float) -> int:
     """Call `start` and wait for its promise; if waiting is impossible, raise before the call."""
-    from pyodide.ffi import run_sync
-
-    if not can_block():
+    run_sync, can_run_sync = _waiting()
+    if not can_run_sync():
         raise WouldBlockError(
             "Python cannot wait for the GPU here: use the awaitable form, or call this from "
             "code that was started asynchronously (runPythonAsync, an async function)"
@@ -160,11 +179,16 @@ def _hello(hello: dict[str, Any]) -> Hello:
     return Hello(*given, tuple(hello["routines"]), Adapter(**hello["adapter"]))
 
 
+@functools.cache
+def _waiting() -> tuple[Any, Any]:
+    from pyodide.ffi import can_run_sync, run_sync
+
+    return run_sync, can_run_sync
+
+
 def can_block() -> bool:
     """Whether Python can wait for a promise here, by JavaScript Promise Integration."""
-    from pyodide.ffi import can_run_sync
-
-    return bool(can_run_sync())
+    return bool(_waiting()[1]())
 
 
 def has_webgpu() -> bool:

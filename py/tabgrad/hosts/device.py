@@ -13,11 +13,12 @@ from tabgrad.core.errors import LostValueError, OutOfMemoryError, user_frame
 from tabgrad.core.graph import Graph, Line, Value
 from tabgrad.core.op import Op
 from tabgrad.core.spec import Params, Spec
-from tabgrad.hosts.answers import Answers, lost_tensor
+from tabgrad.hosts.answers import Answers
 from tabgrad.hosts.choosing import Choosing
 from tabgrad.hosts.encoder import Encoder
 from tabgrad.hosts.error_reports import ErrorReports
 from tabgrad.hosts.eviction import evict
+from tabgrad.hosts.faults import lost_tensor
 from tabgrad.hosts.memory_limits import check_count, check_room, largest, out_of_reach
 from tabgrad.hosts.moving_slices import MovingSlices, start_of
 from tabgrad.hosts.near_sizes import NearSizes
@@ -306,18 +307,16 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
         """
         graph = self.graph
         raw, places = self.structure(order, wanted)
-        key: Any = (raw, places, often, dynamic)
-        stored = self.plans.get(key)
         moving: frozenset[int] = frozenset()
-        if stored is None and not often:
-            raw, moving = self.slices.find(raw, key[1])
-            key = (raw, key[1], moving)
-            stored = self.plans.get(key)
+        if not often:
+            raw, moving = self.slices.find(raw, places)
+        key: Any = (raw, places, often, dynamic) if often else (raw, places, moving)
+        stored = self.plans.get(key)
         if stored is None:
             check_count(graph, order)
             evict(self)
-            self.prefer(often, dynamic if often else self.sizes.sharing(raw, key[1], moving))
-            plan = self.lowered(raw, key[1], moving, order)
+            self.prefer(often, dynamic if often else self.sizes.sharing(raw, places, moving))
+            plan = self.lowered(raw, places, moving, order)
             check_room(self, plan, order)
             values = self.numbers(plan, order, moving)
             stored = self.store(plan, values, [graph.line[n] for n in order])

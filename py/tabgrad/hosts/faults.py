@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tabgrad.core.errors import HostError
+from tabgrad.core.errors import DeviceLostError, HostError
 from tabgrad.core.graph import Line
 from tabgrad.hosts.commands import Fault
 from tabgrad.hosts.host import error_of
@@ -47,3 +47,8 @@ def forget(backend: DeviceBackend) -> None:
     if backend.device._backend is backend:
         backend.device._backend = None
         backend.device._lost = True
+
+
+def lost_tensor(what: str) -> DeviceLostError:
+    """Make the error for a tensor of a lost device, used in `what`."""
+    return DeviceLostError(f"{what}: a tensor is of a device that was lost; make it anew")

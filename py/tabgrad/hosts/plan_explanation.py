@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from tabgrad.core.graph import Line, Value
 from tabgrad.core.spec import Spec
-from tabgrad.hosts.answers import lost_tensor
-from tabgrad.hosts.faults import where
+from tabgrad.hosts.faults import lost_tensor, where
 from tabgrad.lower.kernel import Kernel
 from tabgrad.lower.plan import Plan
 
@@ -96,6 +95,12 @@ def planned(backend: DeviceBackend, value: Value, spec: Spec) -> ValueExplanatio
         return ValueExplanation(title, reason=f"it is in a buffer of {buffer.nbytes:,} bytes")
     if backend.at_hand(value, spec) is not None:
         return ValueExplanation(title, reason="its numbers are known: reading them needs no device")
+    whole = graph.buffer[backend.locate(value.id, spec)[0]]
+    if whole is not None:
+        return ValueExplanation(
+            title,
+            reason=f"it is read from a buffer of {whole.nbytes:,} bytes, of which it is a part",
+        )
     graph.collect()
     with graph.held():
         order = graph.ancestors([value.id])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from operator import mul
+from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import DType, float32
 from tabgrad.core.graph import Graph, Value
 from tabgrad.core.op import REGISTRY
+from tabgrad.core.shape import Shape, strides
 from tabgrad.core.spec import NO_PARAMS, Spec, intern_params, spec
-from tabgrad.hosts.answers import lost_tensor
+from tabgrad.hosts.faults import lost_tensor
 from tabgrad.hosts.pool import Buffer
 from tabgrad.lower.dialect import Dialect
 from tabgrad.lower.ir import FULL
@@ -65,6 +67,41 @@ def make_view(
     for s in old:
         graph.handles[s] += 1
         graph.dropped.append(s)
+
+
+def place(graph: Graph, i: int) -> tuple[int, int] | None:
+    """Return the node whose buffer has, or will have, the elements of `i` side by side, and where they begin.
+
+    None if they don't lie so, or are those of a constant.
+    """
+    single = graph.spec[i].size == 1
+    at: Shape = (0,) * len(graph.spec[i].shape)
+    start = 0
+    op: Any
+    while (op := graph.op[i]) is not None and op.family == "view":
+        params: Any = graph.params[i]
+        piece = graph.spec[i].shape
+        i = graph.srcs[i][0]
+        whole = graph.spec[i].shape
+        if single and not op.fills:
+            many = graph.spec[i].size > 1
+            at = op.index(at, whole, **params)[0] if many else (0,) * len(whole)
+        elif op.name == "slice" and is_block(piece, whole, params["steps"]):
+            start += linear(params["starts"], whole)
+        elif op.name != "reshape":
+            return None
+    return None if op is FULL else (i, start + linear(at, graph.spec[i].shape))
+
+
+def is_block(piece: Shape, whole: Shape, steps: Shape) -> bool:
+    """Whether a slice has adjacent elements: behind the first axis with several of them it has all."""
+    first = next((k for k, n in enumerate(piece) if n > 1), len(piece))
+    return piece[first + 1 :] == whole[first + 1 :] and steps[first : first + 1] in ((), (1,))
+
+
+def linear(at: Shape, shape: Shape) -> int:
+    """Return the number of the element at an index, in row-major order."""
+    return sum(map(mul, at, strides(shape)))
 
 
 def own_buffer(backend: DeviceBackend, value: Value) -> Value | None:

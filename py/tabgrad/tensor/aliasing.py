@@ -277,7 +277,7 @@ def present(x: Tensor, what: str) -> Tensor:
     """Bring `x` up to date, so that another tensor can share its value. Raises if its device was lost."""
     value, backend = refreshed(x).value, x.device.recorder
     if value.__class__ is Value and (backend is None or value.graph is not backend.graph):
-        from tabgrad.hosts.answers import lost_tensor
+        from tabgrad.hosts.faults import lost_tensor
 
         raise lost_tensor(what)
     return x

@@ -87,11 +87,11 @@ class Work:
         await y.item_async()
         return list(found)
 
-    async def unit(self, mark):
-        """Do one timed unit."""
+    def unit(self, mark):
+        """Do one timed unit: wait for its number, as programs do."""
         y = self.result()
         mark()
-        return await y.item_async()
+        return y.item()
 
     def close(self):
         """Drop everything."""
