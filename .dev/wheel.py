@@ -21,6 +21,8 @@ HEAD = re.compile(rb"^(//! [^\n]*\n)(?://![^\n]*\n)+", re.MULTILINE)
 """The head of a kernel or function, and its first line, which names it: the rest is for authors and tests."""
 TOLD = re.compile(rb"^[ \t]*(?://.*|/\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n", re.MULTILINE)
 """Lines of JavaScript that are nothing but a comment."""
+SPACE = re.compile(rb"^[ \t\n]+|/\*\*.*?\*/ ?", re.MULTILINE)
+"""Indentation, empty lines and types within lines of JavaScript; no string of the bridge has several lines."""
 READ = "tabgrad/examples/"
 """Programs that the page shows."""
 
@@ -28,8 +30,9 @@ READ = "tabgrad/examples/"
 class Tighter(BuildHookInterface):
     """Packs each file of a wheel that has been built again, with the most thorough search for repeats.
 
-    Shaders go without remarks, Python and the bridge without comments, Python also without texts beside names
-    and docstrings of what is private; but for programs that the page shows. Lines keep their numbers.
+    Shaders go without remarks, Python and the bridge without comments, the bridge also without indentation and
+    types, Python without texts beside names and docstrings of what is private; but for programs that the page
+    shows. Lines of Python keep their numbers.
     """
 
     PLUGIN_NAME = "custom"
@@ -57,7 +60,7 @@ def shortened(name: str, data: bytes) -> bytes:
     if name.endswith(".wgsl"):
         return HEAD.sub(rb"\1", REMARK.sub(b"", data))
     if name.endswith(".js"):
-        return TOLD.sub(b"", data)
+        return SPACE.sub(b"", TOLD.sub(b"", data))
     if name.startswith(READ):
         return data
     lines = data.decode().split("\n")

@@ -156,8 +156,9 @@ def _text(its: Pipeline) -> tuple[str, str, str, str]:
 
 def _run_sync(start: Any, *arguments: float) -> int:
     """Call `start` and wait for its promise; if waiting is impossible, raise before the call."""
-    run_sync, can_run_sync = _waiting()
-    if not can_run_sync():
+    from pyodide.ffi import run_sync
+
+    if not can_block():
         raise WouldBlockError(
             "Python cannot wait for the GPU here: use the awaitable form, or call this from "
             "code that was started asynchronously (runPythonAsync, an async function)"
@@ -179,16 +180,11 @@ def _hello(hello: dict[str, Any]) -> Hello:
     return Hello(*given, tuple(hello["routines"]), Adapter(**hello["adapter"]))
 
 
-@functools.cache
-def _waiting() -> tuple[Any, Any]:
-    from pyodide.ffi import can_run_sync, run_sync
-
-    return run_sync, can_run_sync
-
-
 def can_block() -> bool:
     """Whether Python can wait for a promise here, by JavaScript Promise Integration."""
-    return bool(_waiting()[1]())
+    from pyodide.ffi import can_run_sync
+
+    return bool(can_run_sync())
 
 
 def has_webgpu() -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.core.dtype import DType, float32
 from tabgrad.core.graph import Graph, Value
-from tabgrad.core.op import REGISTRY
+from tabgrad.core.op import REGISTRY, Op
 from tabgrad.core.shape import Shape, strides
 from tabgrad.core.spec import NO_PARAMS, Spec, intern_params, spec
 from tabgrad.hosts.faults import lost_tensor
@@ -74,34 +74,27 @@ def place(graph: Graph, i: int) -> tuple[int, int] | None:
 
     None if they don't lie so, or are those of a constant.
     """
-    single = graph.spec[i].size == 1
-    at: Shape = (0,) * len(graph.spec[i].shape)
-    start = 0
-    op: Any
-    while (op := graph.op[i]) is not None and op.family == "view":
+    single, at = graph.spec[i].size == 1, (0,) * len(graph.spec[i].shape)
+    ops: list[Any] = graph.op
+    while (op := ops[i]) is not None and op.family == "view":
         params: Any = graph.params[i]
         piece = graph.spec[i].shape
         i = graph.srcs[i][0]
         whole = graph.spec[i].shape
-        if single and not op.fills:
-            many = graph.spec[i].size > 1
-            at = op.index(at, whole, **params)[0] if many else (0,) * len(whole)
-        elif op.name == "slice" and is_block(piece, whole, params["steps"]):
-            start += linear(params["starts"], whole)
-        elif op.name != "reshape":
+        if op.fills if single else op.name != "reshape" and not _is_block(op, piece, whole, params):
             return None
-    return None if op is FULL else (i, start + linear(at, graph.spec[i].shape))
+        at, _ = op.index(at, whole, **params)
+    return None if op is FULL else (i, sum(map(mul, at, strides(graph.spec[i].shape))))
 
 
-def is_block(piece: Shape, whole: Shape, steps: Shape) -> bool:
-    """Whether a slice has adjacent elements: behind the first axis with several of them it has all."""
+def _is_block(op: Op, piece: Shape, whole: Shape, params: Any) -> bool:
+    """Whether this is a slice of adjacent elements: behind the first axis with several of them it has all."""
     first = next((k for k, n in enumerate(piece) if n > 1), len(piece))
-    return piece[first + 1 :] == whole[first + 1 :] and steps[first : first + 1] in ((), (1,))
-
-
-def linear(at: Shape, shape: Shape) -> int:
-    """Return the number of the element at an index, in row-major order."""
-    return sum(map(mul, at, strides(shape)))
+    return (
+        op.name == "slice"
+        and piece[first + 1 :] == whole[first + 1 :]
+        and params["steps"][first : first + 1] in ((), (1,))
+    )
 
 
 def own_buffer(backend: DeviceBackend, value: Value) -> Value | None:
