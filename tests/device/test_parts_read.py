@@ -37,7 +37,7 @@ SCATTERED: list[tuple[str, Part]] = [
 SHAPE = (3, 4, 5)
 
 
-@grouped("name, part", BLOCKS + SINGLE + SCATTERED, ids=str)
+@grouped("name, part", BLOCKS + SINGLE + SCATTERED, ids=lambda case: case[0])
 def test_a_part_is_where_it_is_said_to_be(name: str, part: Part) -> None:
     where = recorder.device()
     with where:
