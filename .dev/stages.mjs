@@ -93,7 +93,11 @@ const PROCESSES = ["-n", "auto", "--maxprocesses=4"];
 
 // A process for each core, a few at most, over neighbouring tests, which share what they have made; one that
 // has none left takes some of another's, so that no core waits for a file that takes minutes.
-const PARALLEL = [...PROCESSES, "--dist", "worksteal"];
+const STEAL = ["--dist", "worksteal"];
+const PARALLEL = [...PROCESSES, ...STEAL];
+
+/** One more process than cores, for tests that wait half of the time: for a page, or for processes they start. */
+const WAITING = ["-n", String(Math.min(availableParallelism() + 1, 4))];
 
 /** The files of tests that name a mark: a stage of few tests need not import all the others. */
 function filesWith(mark) {
@@ -159,8 +163,7 @@ async function browser(names) {
     "--ignore=tests/web/inside",
     `--ignore=${OLDER}`,
   ];
-  const browsers = String(Math.min(availableParallelism() + 1, 4));
-  const whole = ["-n", browsers, "--dist", "loadfile", "--no-loadscope-reorder"];
+  const whole = [...WAITING, "--dist", "loadfile", "--no-loadscope-reorder"];
   const pages = ["--host=browser", ...files, ...whole];
   // by itself: it drives a browser of its own, and a process has one driver
   const shaders = ["--host=browser", "tests/shaders/test_chromium.py", ...PROCESSES];
@@ -194,7 +197,7 @@ export const stages = {
     needs: [],
     run: () => {
       const folders = WHOLE.map((name) => `tests/${name}`);
-      return pytest("programs", [...folders, "-m", "not nvrtc", ...PARALLEL], minutes(10));
+      return pytest("programs", [...folders, "-m", "not nvrtc", ...WAITING, ...STEAL], minutes(10));
     },
   },
   protocol: {
@@ -210,7 +213,8 @@ export const stages = {
     about: "programs in several processes, over MPI",
     needs: [],
     // no wheel of Open MPI is for Windows
-    run: () => (windows ? none : pytest("mpi", ["tests/distributed", ...PARALLEL], minutes(10))),
+    run: () =>
+      windows ? none : pytest("mpi", ["tests/distributed", ...WAITING, ...STEAL], minutes(10)),
   },
   cuda: {
     about: "every CUDA kernel through the compiler NVRTC, which needs no GPU",

@@ -330,13 +330,24 @@ COMPOSED = ("second", "jvp of grad", "vmap of grad", "op of op")
 
 
 def cases_of_device(op: Op, device: str) -> dict[str, Case]:
-    """Return the cases of an op that a device runs: of `COMPOSED` the first second derivative alone."""
+    """Return the cases of an op that a device runs.
+
+    Of `COMPOSED` these are the first second derivative alone, of batches those of one sample: a rule of
+    batching asks for shapes and axes, never for the values or the device.
+    """
     found = cases(op)
     if not takes_samples(device):
         return found
-    composed = [name for name, c in found.items() if c["check"] in COMPOSED]
-    kept = next((name for name in composed if found[name]["check"] == "second"), None)
-    return {name: c for name, c in found.items() if name == kept or name not in composed}
+    second = next((name for name, c in found.items() if c["check"] == "second"), None)
+    batches = [name for name, c in found.items() if c["check"] == "vmap"]
+    kept = [second, *(name for name in batches if sample_of(name) == sample_of(batches[0]))]
+    sampled = (*COMPOSED, "vmap")
+    return {name: c for name, c in found.items() if name in kept or c["check"] not in sampled}
+
+
+def sample_of(case: str) -> str:
+    """Return the op and the sample in the id of a case of batches; the axes and "vmap" follow them."""
+    return case.rsplit("/", 2)[0]
 
 
 def write(path: pathlib.Path) -> int:

@@ -64,7 +64,7 @@ def compare(told: str, expected: str, close: float) -> None:
 
 
 @pytest.mark.every_host
-@grouped("path", SCRIPTS, ids=lambda path: path.stem, size=16)
+@grouped("path", SCRIPTS, ids=lambda path: path.stem, size=16, sampled=2)
 def test_it_prints_what_pytorch_prints(path: pathlib.Path, torch: None, device: str) -> None:
     expected = json.loads(EXPECTED.read_text("utf-8"))[path.stem]
     if device != "cpu":

@@ -57,7 +57,7 @@ def check(found: Any, wanted: Any, device: str, where: str) -> None:
 
 
 @pytest.mark.every_host
-@grouped("topic, code", CASES, ids=lambda case: "-".join(case).replace("\n", ";"))
+@grouped("topic, code", CASES, ids=lambda case: "-".join(case).replace("\n", ";"), sampled=2)
 def test_case(topic: str, code: str, device: str) -> None:
     wanted = EXPECTED[topic][code]
     found = running.outcome(tg, code, device)

@@ -98,7 +98,7 @@ def dot(a: Any, b: Any) -> float:
 
 
 @pytest.mark.every_host
-@grouped("code", programs(), ids=lambda code: code.replace("\n", ";"))
+@grouped("code", programs(), ids=lambda code: code.replace("\n", ";"), sampled=2)
 def test_vmap_is_a_loop(code: str, device: str) -> None:
     program = Program(code, device)
     rows = [program.inputs, made(x * 0.5 + 0.25 for x in program.inputs)]
