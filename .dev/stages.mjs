@@ -239,14 +239,14 @@ export const stages = {
   },
   firefox: inEngine(
     "firefox",
-    "a third of it inside Pyodide in Firefox (naga, SpiderMonkey), and pages",
+    "inside Pyodide in Firefox (naga, SpiderMonkey), a sixth of the ops, and pages",
     ["vulkan", "firefox"],
     ["tests/web/test_engines.py"],
   ),
-  deno: inEngine("deno", "another third in Deno (naga, V8)", ["vulkan", "engines"]),
+  deno: inEngine("deno", "inside Pyodide in Deno (naga, V8), another sixth of the ops", ["vulkan", "engines"]),
   node: inEngine(
     "node",
-    "the last third in Node, with Dawn (Tint)",
+    "inside Pyodide in Node with Dawn (Tint), a third of the ops",
     ["chromium", "engines"],
     [OLDER],
   ),

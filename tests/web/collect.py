@@ -18,20 +18,21 @@ from tests.web.stage import Stage
 STAGE: pytest.StashKey[Stage] = pytest.StashKey()
 
 
-SHARES = {"firefox": 0, "deno": 1, "node": 2}
-
-# Node has Chromium's engine, compiler of shaders and driver: in a run of both, Chromium leaves it its third.
+# Of six parts of the cases. Deno and Firefox have the compiler of shaders that the native tests run all cases
+# with. Node has Chromium's engine, compiler and driver: in a run of both, Chromium leaves it its parts.
+SHARES = {"firefox": (0,), "deno": (1,), "node": (2, 3)}
+PARTS = 6
 WITH_NODE = os.environ.get("TABGRAD_WITH_NODE") == "1"
 
 
 def takes(engine: str, test: Any, case: str | None, thread: str) -> bool:
-    """Whether an engine runs a case of a test: Chromium runs all, the others share those `in_thirds`."""
-    if case is None or EVERY_CASE or not hasattr(test, "in_thirds"):
+    """Whether an engine runs a case of a test: Chromium runs all, others parts of those `in_parts`."""
+    if case is None or EVERY_CASE or not hasattr(test, "in_parts"):
         return True
-    share = zlib.crc32(case.encode()) % len(SHARES)
+    part = zlib.crc32(case.encode()) % PARTS
     if engine in SHARES:
-        return share == SHARES[engine]
-    return thread == "page" or not (WITH_NODE and share == SHARES["node"])
+        return part in SHARES[engine]
+    return thread == "page" or not (WITH_NODE and part in SHARES["node"])
 
 
 class InsideItem(pytest.Item):

@@ -58,7 +58,8 @@ def each(cases: Callable[[str], list[str]]) -> Callable[[Test], Test]:
     return mark
 
 
-def in_thirds(test: Test) -> Test:
-    """Let engines beside Chromium run a third of the cases each; TABGRAD_EVERY_CASE=1 lets them run all."""
-    test.in_thirds = True  # type: ignore[attr-defined]
+def in_parts(test: Test) -> Test:
+    """Let engines beside Chromium run their parts of the cases (`collect.py`); TABGRAD_EVERY_CASE=1 lets them
+    run all."""
+    test.in_parts = True  # type: ignore[attr-defined]
     return test

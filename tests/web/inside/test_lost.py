@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.web.inside.marks import each, in_thirds, main_thread, numpy_only
+from tests.web.inside.marks import each, in_parts, main_thread, numpy_only
 
 SKIPPED_IN = {
     "firefox": "Firefox tells of a lost device some time after it, and until then of invalid buffers"
@@ -129,7 +129,7 @@ def points(device):
     return [*POINTS, *AWAITED]
 
 
-@in_thirds
+@in_parts
 @each(points)
 async def test_it_says_so_and_training_goes_on(device, name):
     from pyodide.ffi import run_sync

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 
-from tests.web.inside.marks import deadline, each, in_thirds, numpy
+from tests.web.inside.marks import deadline, each, in_parts, numpy
 
 DATA = pathlib.Path(__file__).parents[2] / "ops" / "cases.json"
 
@@ -36,7 +36,7 @@ def functions(device: str) -> list[str]:
 
 
 @deadline(300)
-@in_thirds
+@in_parts
 @each(ops)
 @numpy
 async def test_op(device, name):
@@ -51,7 +51,7 @@ async def test_op(device, name):
 
 
 @deadline(300)
-@in_thirds
+@in_parts
 @each(functions)
 @numpy
 async def test_function(device, name):

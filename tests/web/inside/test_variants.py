@@ -6,7 +6,7 @@ A case is the number of a variant, which is taken wherever there is a choice.
 from __future__ import annotations
 
 from tests.lower.forced import Forced, forced
-from tests.web.inside.marks import deadline, each, in_thirds
+from tests.web.inside.marks import deadline, each, in_parts
 
 
 def columns(rows):
@@ -42,7 +42,7 @@ def numbers(most):
 
 
 @deadline(150)
-@in_thirds
+@in_parts
 @each(numbers(10))
 async def test_threads_of_rows_and_scans(device, case):
     import tabgrad as tg
@@ -81,7 +81,7 @@ def all_tiles():
 
 
 @deadline(150)
-@in_thirds
+@in_parts
 @each(tiles)
 async def test_products(device, name):
     """Each tile at sizes that are no multiple of it, operands as they lie and turned."""
@@ -100,7 +100,7 @@ async def test_products(device, name):
 
 
 @deadline(150)
-@in_thirds
+@in_parts
 @each(numbers(9))
 async def test_sorts(device, case):
     import random
@@ -122,7 +122,7 @@ def forms(device):
 
 
 @deadline(150)
-@in_thirds
+@in_parts
 @each(forms)
 async def test_tiles_of_attention(device, case):
     import math
