@@ -11,46 +11,37 @@ const OWN = [NAME, "prepared", "lab-wheels"];
 
 /** The files below a folder, in order, without folders of these names and those that begin with a dot. */
 export function filesBelow(folder, without = []) {
-	const found = [];
-	for (const entry of readdirSync(folder, { withFileTypes: true })) {
-		const path = join(folder, entry.name);
-		const hidden = entry.name.startsWith(".") && entry.name !== ".dev";
-		if (entry.isFile()) found.push(path);
-		else if (entry.isDirectory() && !hidden && !without.includes(entry.name)) {
-			found.push(...filesBelow(path, without));
-		}
-	}
-	return found.sort();
+  const found = [];
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    const hidden = entry.name.startsWith(".") && entry.name !== ".dev";
+    if (entry.isFile()) found.push(path);
+    else if (entry.isDirectory() && !hidden && !without.includes(entry.name)) {
+      found.push(...filesBelow(path, without));
+    }
+  }
+  return found.sort();
 }
 
 /** A key over what a build reads: the sources, what set-up has installed, and how it is built. */
 export function inputs(folder, options) {
-	const sources = filesBelow(folder, OTHERS).flatMap((path) => [
-		path,
-		readFileSync(path),
-	]);
-	const stamps = join(cache, "stamps");
-	const installed = (existsSync(stamps) ? readdirSync(stamps) : [])
-		.filter((name) => !OWN.includes(name) && !name.startsWith("compressed-"))
-		.flatMap((name) => [name, readFileSync(join(stamps, name))]);
-	const pages = existsSync(docs) ? state(docs) : "";
-	return hash(
-		...sources,
-		...installed,
-		pages,
-		process.version,
-		JSON.stringify(options),
-	);
+  const sources = filesBelow(folder, OTHERS).flatMap((path) => [path, readFileSync(path)]);
+  const stamps = join(cache, "stamps");
+  const installed = (existsSync(stamps) ? readdirSync(stamps) : [])
+    .filter((name) => !OWN.includes(name) && !name.startsWith("compressed-"))
+    .flatMap((name) => [name, readFileSync(join(stamps, name))]);
+  const pages = existsSync(docs) ? state(docs) : "";
+  return hash(...sources, ...installed, pages, process.version, JSON.stringify(options));
 }
 
 /** A key over the names, sizes and times of all files below a folder. */
 export function state(folder) {
-	if (!existsSync(folder)) return "";
-	const told = filesBelow(folder).map((path) => {
-		const { size, mtimeMs } = statSync(path);
-		return `${path} ${size} ${mtimeMs}`;
-	});
-	return hash(...told);
+  if (!existsSync(folder)) return "";
+  const told = filesBelow(folder).map((path) => {
+    const { size, mtimeMs } = statSync(path);
+    return `${path} ${size} ${mtimeMs}`;
+  });
+  return hash(...told);
 }
 
 /**
@@ -59,12 +50,12 @@ export function state(folder) {
  * remembered.
  */
 export async function unlessBuilt(options, build, place = {}) {
-	const { sources = root, made = dist, remembered = { fresh, stamp } } = place;
-	const key = inputs(sources, options);
-	if (remembered.fresh(NAME, key + state(made))) {
-		return console.log("web/dist is as a build would make it.");
-	}
-	remembered.stamp(NAME, "");
-	await build();
-	remembered.stamp(NAME, key + state(made));
+  const { sources = root, made = dist, remembered = { fresh, stamp } } = place;
+  const key = inputs(sources, options);
+  if (remembered.fresh(NAME, key + state(made))) {
+    return console.log("web/dist is as a build would make it.");
+  }
+  remembered.stamp(NAME, "");
+  await build();
+  remembered.stamp(NAME, key + state(made));
 }

@@ -22,58 +22,54 @@ img { max-width: 100%; height: auto; border-radius: 6px; background: #fff; }
 const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const title = (text) => /^# (.+)$/m.exec(text)?.[1] ?? "Documentation";
 const anchor = (text) =>
-	text
-		.toLowerCase()
-		.replace(/[^\p{L}\p{N} _-]/gu, "")
-		.trim()
-		.replaceAll(" ", "-");
+  text
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, "")
+    .trim()
+    .replaceAll(" ", "-");
 
 /** What the texts have beyond Markdown: links to each other, and wide tables. */
 const marked = new Marked({
-	renderer: {
-		heading({ tokens, depth, text }) {
-			const inside = this.parser.parseInline(tokens);
-			return `<h${depth} id="${anchor(text)}">${inside}</h${depth}>\n`;
-		},
-		link({ href, tokens }) {
-			const to = /^[a-z]+:/.test(href)
-				? href
-				: href.replace(/\.md(?=#|$)/, ".html");
-			return `<a href="${escaped(to)}">${this.parser.parseInline(tokens)}</a>`;
-		},
-	},
+  renderer: {
+    heading({ tokens, depth, text }) {
+      const inside = this.parser.parseInline(tokens);
+      return `<h${depth} id="${anchor(text)}">${inside}</h${depth}>\n`;
+    },
+    link({ href, tokens }) {
+      const to = /^[a-z]+:/.test(href) ? href : href.replace(/\.md(?=#|$)/, ".html");
+      return `<a href="${escaped(to)}">${this.parser.parseInline(tokens)}</a>`;
+    },
+  },
 });
 
 /** The names of the pages, in the order that the index gives them. */
 function ordered(texts) {
-	const [, listed = ""] =
-		/```\{toctree\}([\s\S]*?)```/.exec(texts.get("index") ?? "") ?? [];
-	const names = listed.split("\n").filter((name) => texts.has(name));
-	return [
-		"index",
-		...names,
-		...[...texts.keys()].filter((name) => ![...names, "index"].includes(name)),
-	];
+  const [, listed = ""] = /```\{toctree\}([\s\S]*?)```/.exec(texts.get("index") ?? "") ?? [];
+  const names = listed.split("\n").filter((name) => texts.has(name));
+  return [
+    "index",
+    ...names,
+    ...[...texts.keys()].filter((name) => ![...names, "index"].includes(name)),
+  ];
 }
 
 /** The document of a page. */
 function page(name, names, texts) {
-	const links = names.map((other) => {
-		const here = other === name ? ' aria-current="page"' : "";
-		const file = other === "index" ? "./" : `${other}.html`;
-		const named =
-			other === "index" ? "Overview" : title(texts.get(other) ?? "");
-		return `<a href="${file}"${here}>${escaped(named)}</a>`;
-	});
-	const text = texts.get(name) ?? "";
-	const body = marked
-		.parse(text.replace(/```\{[\s\S]*?```/g, ""))
-		.replaceAll("<table>", '<div class="table"><table>')
-		.replaceAll("</table>", "</table></div>");
-	const head =
-		'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">' +
-		'<link rel="icon" href="../favicon.svg" type="image/svg+xml">';
-	return `<!doctype html>
+  const links = names.map((other) => {
+    const here = other === name ? ' aria-current="page"' : "";
+    const file = other === "index" ? "./" : `${other}.html`;
+    const named = other === "index" ? "Overview" : title(texts.get(other) ?? "");
+    return `<a href="${file}"${here}>${escaped(named)}</a>`;
+  });
+  const text = texts.get(name) ?? "";
+  const body = marked
+    .parse(text.replace(/```\{[\s\S]*?```/g, ""))
+    .replaceAll("<table>", '<div class="table"><table>')
+    .replaceAll("</table>", "</table></div>");
+  const head =
+    '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">' +
+    '<link rel="icon" href="../favicon.svg" type="image/svg+xml">';
+  return `<!doctype html>
 <html lang="en"><head>${head}<title>${escaped(title(text))} – tabgrad</title><style>${STYLE}</style></head>
 <body><nav aria-label="Documentation"><a href="../">The page</a>${links.join("")}</nav><main>
 ${body}</main></body></html>
@@ -82,18 +78,13 @@ ${body}</main></body></html>
 
 /** Write the pages and their pictures into a folder. */
 export function writePages(folder) {
-	mkdirSync(folder, { recursive: true });
-	const files = readdirSync(at("docs"));
-	const markdown = files.filter(
-		(file) => file.endsWith(".md") && file !== README,
-	);
-	const texts = new Map(
-		markdown.map((file) => [file.slice(0, -3), read("docs", file)]),
-	);
-	const names = ordered(texts);
-	for (const name of names)
-		writeFileSync(join(folder, `${name}.html`), page(name, names, texts));
-	for (const file of files.filter((one) => one.endsWith(".svg"))) {
-		copyFileSync(at("docs", file), join(folder, file));
-	}
+  mkdirSync(folder, { recursive: true });
+  const files = readdirSync(at("docs"));
+  const markdown = files.filter((file) => file.endsWith(".md") && file !== README);
+  const texts = new Map(markdown.map((file) => [file.slice(0, -3), read("docs", file)]));
+  const names = ordered(texts);
+  for (const name of names) writeFileSync(join(folder, `${name}.html`), page(name, names, texts));
+  for (const file of files.filter((one) => one.endsWith(".svg"))) {
+    copyFileSync(at("docs", file), join(folder, file));
+  }
 }

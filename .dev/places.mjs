@@ -16,17 +16,16 @@ export const venv = at(".venv");
 
 /** A program of the virtual environment: `python`, `ruff`, `pytest`... */
 export const tool = (name) =>
-	join(venv, windows ? "Scripts" : "bin", windows ? `${name}.exe` : name);
+  join(venv, windows ? "Scripts" : "bin", windows ? `${name}.exe` : name);
 
 /** Whether the module with this `import.meta.url` is the script that was started. */
-export const isMain = (url) =>
-	url === pathToFileURL(process.argv[1] ?? "").href;
+export const isMain = (url) => url === pathToFileURL(process.argv[1] ?? "").href;
 
 /** A key over texts and bytes. */
 export function hash(...parts) {
-	const sum = createHash("sha256");
-	for (const part of parts) sum.update(part).update("\0");
-	return sum.digest("hex").slice(0, 32);
+  const sum = createHash("sha256");
+  for (const part of parts) sum.update(part).update("\0");
+  return sum.digest("hex").slice(0, 32);
 }
 
 export const read = (...parts) => readFileSync(at(...parts), "utf8");
@@ -35,13 +34,11 @@ const stampFile = (name) => join(cache, "stamps", name);
 
 /** Whether `name` was last done with these inputs. */
 export function fresh(name, key) {
-	return (
-		existsSync(stampFile(name)) && readFileSync(stampFile(name), "utf8") === key
-	);
+  return existsSync(stampFile(name)) && readFileSync(stampFile(name), "utf8") === key;
 }
 
 /** Remember that `name` was done with these inputs. */
 export function stamp(name, key) {
-	mkdirSync(join(cache, "stamps"), { recursive: true });
-	writeFileSync(stampFile(name), key);
+  mkdirSync(join(cache, "stamps"), { recursive: true });
+  writeFileSync(stampFile(name), key);
 }

@@ -75,53 +75,43 @@ gc.freeze()
 `;
 
 const LATE = [
-	"tabgrad.compiler.compiled",
-	"tabgrad.hosts.browser",
-	"tabgrad.hosts.composed",
-	"tabgrad.hosts.device",
-	"tabgrad.hosts.replay",
-	"tabgrad.hosts.rising",
-	"tabgrad.lower.library",
-	"tabgrad.lower.plan",
-	"tabgrad.lower.wgsl",
-	"tabgrad.printing",
-	"tabgrad.tensor.composed",
-	"tabgrad.tensor.sampling",
-	"tabgrad.tensor.filling",
-	"tabgrad.utils.progress",
+  "tabgrad.compiler.compiled",
+  "tabgrad.hosts.browser",
+  "tabgrad.hosts.composed",
+  "tabgrad.hosts.device",
+  "tabgrad.hosts.replay",
+  "tabgrad.hosts.rising",
+  "tabgrad.lower.library",
+  "tabgrad.lower.plan",
+  "tabgrad.lower.wgsl",
+  "tabgrad.printing",
+  "tabgrad.tensor.composed",
+  "tabgrad.tensor.sampling",
+  "tabgrad.tensor.filling",
+  "tabgrad.utils.progress",
 ];
 
 // The Python of the page's worker, which is compiled here.
 const FOLDER = ["web", "pages", "src", "worker"];
-const WORKER = [
-	"archives",
-	"background",
-	"controls",
-	"defaults",
-	"display",
-	"hints",
-	"runner",
-];
+const WORKER = ["archives", "background", "controls", "defaults", "display", "hints", "runner"];
 
 const load = async (options) => {
-	const { loadPyodide } = await import("pyodide");
-	return loadPyodide({ indexURL: at("node_modules", "pyodide"), ...options });
+  const { loadPyodide } = await import("pyodide");
+  return loadPyodide({ indexURL: at("node_modules", "pyodide"), ...options });
 };
 
 /** The archive of a wheel, with the bytecode of Pyodide's own Python, and that of Python's library. */
 async function archives(wheel) {
-	const pyodide = await load();
-	const make = (program) => {
-		const made = pyodide.runPython(program, {
-			globals: pyodide.toPy({ target: ARCHIVE }),
-		});
-		const bytes = made.toJs();
-		made.destroy();
-		return bytes;
-	};
-	pyodide.FS.writeFile("wheel.zip", new Uint8Array(readFileSync(wheel)));
-	pyodide.FS.writeFile("library.zip", new Uint8Array(readFileSync(LIBRARY)));
-	return { archive: make(COMPILE), library: make(STORE) };
+  const pyodide = await load();
+  const make = (program) => {
+    const made = pyodide.runPython(program, { globals: pyodide.toPy({ target: ARCHIVE }) });
+    const bytes = made.toJs();
+    made.destroy();
+    return bytes;
+  };
+  pyodide.FS.writeFile("wheel.zip", new Uint8Array(readFileSync(wheel)));
+  pyodide.FS.writeFile("library.zip", new Uint8Array(readFileSync(LIBRARY)));
+  return { archive: make(COMPILE), library: make(STORE) };
 }
 
 /**
@@ -129,61 +119,55 @@ async function archives(wheel) {
  * can: it asks once, when Python starts. Nothing is suspended here.
  */
 function pretendSuspending() {
-	WebAssembly.Suspending ??= class {
-		constructor(fn) {
-			// biome-ignore lint/correctness/noConstructorReturn: what imports it must get a function
-			return fn;
-		}
-	};
-	WebAssembly.promising ??=
-		(fn) =>
-		async (...args) =>
-			fn(...args);
+  WebAssembly.Suspending ??= class {
+    constructor(fn) {
+      // biome-ignore lint/correctness/noConstructorReturn: what imports it must get a function
+      return fn;
+    }
+  };
+  WebAssembly.promising ??=
+    (fn) =>
+    async (...args) =>
+      fn(...args);
 }
 
 /** The memory of a Python that has imported tabgrad from the archive; it knows where each file is in both. */
 async function snapshotOf(archive, library) {
-	pretendSuspending();
-	const pyodide = await load({ _makeSnapshot: true, stdLibURL: library });
-	pyodide.FS.writeFile(ARCHIVE, archive);
-	const worker = Object.fromEntries(
-		WORKER.map((name) => [name, read(...FOLDER, `${name}.py`)]),
-	);
-	const names = pyodide.toPy({
-		archive: ARCHIVE,
-		late: LATE.join(" "),
-		worker,
-	});
-	pyodide.runPython(IMPORTED, { globals: names });
-	names.destroy();
-	wipe(pyodide._module);
-	return packed(pyodide.makeMemorySnapshot());
+  pretendSuspending();
+  const pyodide = await load({ _makeSnapshot: true, stdLibURL: library });
+  pyodide.FS.writeFile(ARCHIVE, archive);
+  const worker = Object.fromEntries(WORKER.map((name) => [name, read(...FOLDER, `${name}.py`)]));
+  const names = pyodide.toPy({ archive: ARCHIVE, late: LATE.join(" "), worker });
+  pyodide.runPython(IMPORTED, { globals: names });
+  names.destroy();
+  wipe(pyodide._module);
+  return packed(pyodide.makeMemorySnapshot());
 }
 
 /** Make the three from a wheel unless they are there; returns their paths. */
 export async function prepare(wheel, note) {
-	const folder = join(cache, "prepared");
-	const paths = {
-		archive: join(folder, "tabgrad.zip"),
-		library: join(folder, "python_stdlib.zip"),
-		snapshot: join(folder, "snapshot.bin"),
-	};
-	const own = [read(".dev", "prepared.mjs"), read(".dev", "snapshot.mjs")];
-	const worker = WORKER.map((name) => read(...FOLDER, `${name}.py`));
-	const key = hash(
-		readFileSync(wheel),
-		read("node_modules", "pyodide", "package.json"),
-		...own,
-		...worker,
-	);
-	if (fresh("prepared", key)) return paths;
-	mkdirSync(folder, { recursive: true });
-	note("bytecode");
-	const { archive, library } = await archives(wheel);
-	writeFileSync(paths.archive, archive);
-	writeFileSync(paths.library, library);
-	note("memory of a started Python");
-	writeFileSync(paths.snapshot, await snapshotOf(archive, paths.library));
-	stamp("prepared", key);
-	return paths;
+  const folder = join(cache, "prepared");
+  const paths = {
+    archive: join(folder, "tabgrad.zip"),
+    library: join(folder, "python_stdlib.zip"),
+    snapshot: join(folder, "snapshot.bin"),
+  };
+  const own = [read(".dev", "prepared.mjs"), read(".dev", "snapshot.mjs")];
+  const worker = WORKER.map((name) => read(...FOLDER, `${name}.py`));
+  const key = hash(
+    readFileSync(wheel),
+    read("node_modules", "pyodide", "package.json"),
+    ...own,
+    ...worker,
+  );
+  if (fresh("prepared", key)) return paths;
+  mkdirSync(folder, { recursive: true });
+  note("bytecode");
+  const { archive, library } = await archives(wheel);
+  writeFileSync(paths.archive, archive);
+  writeFileSync(paths.library, library);
+  note("memory of a started Python");
+  writeFileSync(paths.snapshot, await snapshotOf(archive, paths.library));
+  stamp("prepared", key);
+  return paths;
 }
