@@ -315,3 +315,24 @@ def test_tiles_in_registers_fit_the_shape() -> None:
         assert len(set(found)) == len(found) == 4
         assert all(t.threads == 64 and t.rows * t.columns <= 32 for t in found)
         assert found[0].rows == first, (m, found)
+
+
+@pytest.mark.every_host
+def test_a_convolution_of_many_windows_stores_what_comes_before_it(device: tg.device) -> None:
+    """A sum would compute it again for each tap. Of few windows it takes no kernel of its own."""
+    rng = np.random.default_rng(3)
+    for images, texts in ((2, 1), (40, 2)):
+        data, w = rng.normal(size=(images, 6, 13, 18)), rng.normal(size=(6, 1, 5, 5))
+        where = recorder.device()
+        found = []
+        for at in ("cpu", device, where):
+            x, k = (tg.tensor(a, dtype=tg.float32, device=at) for a in (data, w))
+            scale = x.square().mean((0, 2, 3), keepdim=True)
+            if at is where:
+                where.backend.flush()
+            found.append(F.conv2d(F.relu(x * scale), k, padding=2, groups=6))
+        tg.testing.assert_close(found[1].cpu(), found[0], rtol=1e-4, atol=1e-4)
+        where.backend.flush()
+        plan = recorder.last_plan(where)
+        assert len(plan.kernels) == texts, images
+        assert ("TILE_COLUMNS" in plan.kernels[-1].source) == (texts == 2), images

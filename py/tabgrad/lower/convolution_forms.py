@@ -31,6 +31,8 @@ Facts = dict[str, Any]
 LONGEST_SUM = 1024
 """The most terms of the sums of one thread."""
 
+MANY = 1 << 20
+"""The least elements of windows for which one more kernel, which stores the input, is worth its cost."""
 MOST_BEFORE = 16
 """The most nodes before a convolution that are looked at."""
 
@@ -81,7 +83,7 @@ class Convolution:
         weights = self.is_gradient_of_weights()
         if first == "sums":
             alone = self.outs == 1 and 1 < self.inner <= LONGEST_SUM and self.images > 0
-            alone = alone and not weights and not has_prologue(self.x)
+            alone = alone and not weights and (self.many() or not has_prologue(self.x))
             return [first, "lines"] if alone and math.prod(self.places) > 1 else [first]
         if weights:
             return [first, "rows"]
@@ -96,6 +98,11 @@ class Convolution:
         (`sums.py`), those of `columns` and `rows` alone."""
         few = math.prod(self.kernel) > math.prod(self.places)
         return few or (exchanged(self.x) and exchanged(self.w))
+
+    def many(self) -> bool:
+        """Whether so much is read that what comes before the convolution is better stored: a sum would compute
+        it for each tap again."""
+        return self.windows.spec.size >= MANY
 
     def fixed(self) -> str:
         """Name the form that nothing needs to be measured for."""
