@@ -144,7 +144,7 @@ LOOPS = {
     "in blocks": in_blocks,
 }
 MORE = 3
-"""The texts that a recurrence of 24 steps may have more than one of 8: sums may take another way at a size."""
+"""The texts that a recurrence of 16 steps may have more than one of 8: sums may take another way at a size."""
 
 
 def texts(make: Any, batch: int, steps: int) -> int:
@@ -159,7 +159,7 @@ def texts(make: Any, batch: int, steps: int) -> int:
 def test_all_steps_share_their_texts(name: str) -> None:
     each = (1, 7) if EVERY_CASE else ((1, 7)[[*LOOPS].index(name) % 2],)
     for batch in each:
-        few, many = (texts(LOOPS[name], batch, steps) for steps in (8, 24))
+        few, many = (texts(LOOPS[name], batch, steps) for steps in (8, 16))
         assert many <= few + MORE
 
 

@@ -142,7 +142,7 @@ def test_the_last_carry_between_dispatches(device, monkeypatch):
     getattr(backend, "plans", {}).clear()
     with tg.profiler.count() as counted:
         compare(scan(cell(*args[:2]), args[2], args[3][:8]), plain(*unrolled[:3], unrolled[3][:8]))
-    assert device == "cpu" or counted.dispatches > 3
+    assert device == "cpu" or counted.dispatches > 2
     getattr(backend, "plans", {}).clear()
 
 

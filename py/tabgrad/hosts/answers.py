@@ -75,15 +75,19 @@ class Answers:
             wanted = self.wanted()
             i, offset = self.locate(value.id, spec)
             if graph.buffer[i] is None and i not in wanted:
-                wanted.append(i)
+                # nobody else asks for the rest of it
+                i, offset = value.id, 0
+                if i not in wanted:
+                    wanted.append(i)
             if wanted:
-                self.compute_for(i, wanted)
+                self.compute_for(value.id, wanted)
         if graph.buffer[i] is None:
-            # it shares a buffer with others
+            # it shares a buffer with others, or the whole has no room
             i, offset = self.locate(value.id, spec)
         if graph.buffer[i] is None:
-            self.compute([value.id])
             i, offset = value.id, 0
+            if graph.buffer[i] is None:
+                self.compute([i])
         buffer = graph.buffer[i]
         if self.sender.lost:
             self.sender.check([buffer])
