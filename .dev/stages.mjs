@@ -155,8 +155,9 @@ async function browser(names) {
   await build("--lab");
   const shared = names.includes("node") && hasEngine("node") ? { TABGRAD_WITH_NODE: "1" } : {};
   const inside = ["--host=browser", "tests/web/inside", ...PROCESSES];
-  const longest = ["gallery", "page_start", "lab", "element", "page_digits", "interpreter"];
-  longest.push("page", "page_faults", "page_keeps", "page_shows", "notebooks", "ways_out");
+  const longest = ["gallery", "page_start", "lab", "interpreter", "element", "notebooks"];
+  longest.push("page_faults", "page", "page_digits", "page_shows", "page_keeps", "ways_out");
+  longest.push("safari", "without_webgpu");
   const files = [
     ...longest.map((name) => `tests/web/test_${name}.py`),
     "tests/web",

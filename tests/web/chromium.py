@@ -33,8 +33,10 @@ def executable() -> pathlib.Path:
     return pathlib.Path(named)
 
 
-def launch(playwright: Playwright) -> Browser:
-    """Start a headless Chromium with an empty profile."""
+def launch(playwright: Playwright, *, webgpu: bool = True) -> Browser:
+    """Start a headless Chromium with an empty profile; without `webgpu` it finds no adapter."""
     as_root = sys.platform == "linux" and os.getuid() == 0
-    flags = [*FLAGS, "--no-sandbox"] if as_root else FLAGS
+    flags = [flag for flag in FLAGS if webgpu or "webgpu" not in flag]
+    if as_root:
+        flags.append("--no-sandbox")
     return playwright.chromium.launch(executable_path=executable(), args=flags)

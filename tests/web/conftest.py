@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, Page
 
 from tests import collected
 from tests.web.collect import STAGE, InsideFile
@@ -95,23 +95,12 @@ class Desks:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.uncaught: list[str] = []
-        self.context: BrowserContext | None = None
         self.latest: Desk | None = None
 
     def make(self) -> Desk:
-        """Open a page in a context of its own; what was there before goes, even if it doesn't answer."""
-        self.close()
-        self.context = self.stage.browser.new_context()
-        page = self.context.new_page()
-        page.on("pageerror", lambda error: self.uncaught.append(str(error)))
-        self.latest = Desk(page, self.stage.site.url)
+        """Open a page in place of that of the module before, or of one that does not answer."""
+        self.latest = self.stage.new_desk(lambda error: self.uncaught.append(str(error)))
         return self.latest
-
-    def close(self) -> None:
-        """Close the page."""
-        if self.context is not None:
-            self.context.close()
-        self.context = None
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +108,6 @@ def desks(stage: Stage) -> Iterator[Desks]:
     """One page for most tests of a module; an exception that nobody catches fails them in the end."""
     desks = Desks(stage)
     yield desks
-    desks.close()
     assert not desks.uncaught, f"uncaught in the page: {desks.uncaught}"
 
 

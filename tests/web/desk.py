@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from playwright.sync_api import Page, TimeoutError
 
 START = 90_000  # milliseconds; Python starts slowly on a machine that does other things
+OFTEN = 25  # milliseconds; asked at each frame, as Playwright does else, a page that waits draws sixty a second
 Stroke = Sequence[tuple[float, float]]
 
 
@@ -37,7 +38,7 @@ class Desk:
 
     def until(self, condition: str, timeout: float = 30_000) -> None:
         """Wait until an expression of JavaScript is true."""
-        self.page.wait_for_function(condition, timeout=timeout)
+        self.page.wait_for_function(condition, timeout=timeout, polling=OFTEN)
 
     def until_stage(self, words: str, timeout: float = 30_000) -> None:
         """Wait until the page says something that begins with these words."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Error
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page
 
 from tests.web import packed
 from tests.web.packed import ROOT
@@ -109,11 +109,14 @@ class Interpreter(abc.ABC):
 
 
 class PageInterpreter(Interpreter):
-    """Python in a page of a browser, in a worker or on the main thread; the page runs `before` first."""
+    """Python in a page of a browser, in a worker or on the main thread; the page runs `before` first.
+
+    Its end is that of the page, or of the context where one is given.
+    """
 
     def __init__(
         self,
-        browser: Browser,
+        place: BrowserContext | Page,
         url: str,
         *,
         numpy: bool = False,
@@ -121,10 +124,10 @@ class PageInterpreter(Interpreter):
         before: str = "",
     ) -> None:
         super().__init__()
-        self.context = browser.new_context()
+        self.place = place
+        self.page = place if isinstance(place, Page) else place.new_page()
         if before:
-            self.context.add_init_script(before)
-        self.page = self.context.new_page()
+            self.page.add_init_script(before)
         self.page.on("console", self.on_message)
         self.page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
         self.page.on("crash", lambda _: self.die("the page crashed"))
@@ -132,6 +135,7 @@ class PageInterpreter(Interpreter):
         self.page.goto(f"{url}shell/")
         self.page.wait_for_function("globalThis.startPython !== undefined")
         options = {"files": f"{url}tests/{packed.NAME}", "numpy": numpy}
+        options["archive"] = f"{url}python/{packed.archive().name}"
         self.page.evaluate("(how) => { startPython(how); }", {"thread": thread, "options": options})
         self.wait(0, START_DEADLINE)
 
@@ -149,7 +153,7 @@ class PageInterpreter(Interpreter):
     def close(self) -> None:
         """Close the page; one that does not answer any more goes with the browser."""
         with contextlib.suppress(Error):
-            self.context.close()
+            self.place.close()
 
 
 class ProcessInterpreter(Interpreter):
@@ -177,7 +181,8 @@ class ProcessInterpreter(Interpreter):
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
-        self.send({"files": str(packed.folder() / packed.NAME), "numpy": numpy})
+        files, archive = packed.folder() / packed.NAME, packed.archive()
+        self.send({"files": str(files), "archive": str(archive), "numpy": numpy})
         self.wait(0, START_DEADLINE)
 
     def read(self) -> None:

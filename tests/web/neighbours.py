@@ -12,20 +12,13 @@ FORGETS = (
 )
 
 
-class Neighbours:
-    """Opens pages beside a first one, which has started Python and does nothing more.
+class Process:
+    """Opens pages from a first one of the same site: such pages live in its process."""
 
-    A page that another one opens lives in its process. Else each is as a browser of its own would have it:
-    no other is open but the first, nothing is stored, nothing is permitted.
-    """
-
-    def __init__(self, browser: Browser, url: str, start: Callable[[Page], None]) -> None:
+    def __init__(self, browser: Browser, url: str) -> None:
         self.context = browser.new_context(base_url=url)
         self.url = url
         self.first = self.context.new_page()
-        self.first.add_init_script(FORGETS)
-        start(self.first)
-        self.session = self.context.new_cdp_session(self.first)
 
     def answers(self) -> bool:
         """Whether the process lives and no page holds it up."""
@@ -39,22 +32,45 @@ class Neighbours:
 
     def open(self) -> Page:
         """A fresh page at no address."""
-        self.tidy()
         with self.first.expect_popup() as opened:
             self.first.evaluate("() => { window.open('about:blank'); }")
         return opened.value
+
+    def forget(self) -> None:
+        """Let the browser forget what pages have left, and what they may do."""
+        self.context.unroute_all()
+        self.context.clear_cookies()
+        self.context.clear_permissions()
+        what = {"origin": self.url.rstrip("/"), "storageTypes": "all"}
+        session = self.context.new_cdp_session(self.first)
+        session.send("Storage.clearDataForOrigin", what)
+        session.detach()
+
+    def close(self) -> None:
+        """Close them all."""
+        self.context.close()
+
+
+class Neighbours(Process):
+    """Opens pages one at a time beside a first one, which has started Python and does nothing more.
+
+    Each is as a browser of its own would have it: no other is open but the first, nothing is stored, nothing
+    is permitted.
+    """
+
+    def __init__(self, browser: Browser, url: str, start: Callable[[Page], None]) -> None:
+        super().__init__(browser, url)
+        self.first.add_init_script(FORGETS)
+        start(self.first)
+
+    def open(self) -> Page:
+        """A fresh page at no address."""
+        self.tidy()
+        return super().open()
 
     def tidy(self) -> None:
         """Close all pages but the first, and let the browser forget what they have left."""
         for page in self.context.pages:
             if page is not self.first:
                 page.close()
-        self.context.unroute_all()
-        self.context.clear_cookies()
-        self.context.clear_permissions()
-        what = {"origin": self.url.rstrip("/"), "storageTypes": "all"}
-        self.session.send("Storage.clearDataForOrigin", what)
-
-    def close(self) -> None:
-        """Close them all."""
-        self.context.close()
+        self.forget()

@@ -30,3 +30,9 @@ def folder() -> pathlib.Path:
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     (made / NAME).write_text(json.dumps(texts), "utf-8")
     return made
+
+
+def archive() -> pathlib.Path:
+    """Find the archive of tabgrad that the page starts from, in the folder of the built site."""
+    (path,) = (ROOT / "web" / "dist" / "python").glob("tabgrad-*.zip")
+    return path

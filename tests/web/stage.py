@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, sync_playwright
 
 from tests.web import engine
 from tests.web.desk import Desk
 from tests.web.interpreter import Interpreter, PageInterpreter
-from tests.web.neighbours import Neighbours
+from tests.web.neighbours import Neighbours, Process
 from tests.web.site import Site, build
 
 
@@ -25,6 +26,9 @@ class Stage:
         self.built = False
         self.interpreters: dict[tuple[bool, str], Interpreter] = {}
         self.kept: Neighbours | None = None
+        self.shells: Process | None = None
+        self.desks: Process | None = None
+        self.desk: Desk | None = None
 
     def make(self) -> None:
         """Build what is tested, once."""
@@ -62,15 +66,49 @@ class Stage:
             self.kept = Neighbours(self.browser, url, lambda page: Desk(page, url).until_ready())
         return self.kept
 
+    def new_desk(self, on_error: Callable[[Error], None]) -> Desk:
+        """Open the page where nothing is kept yet. The one before goes when Python has started in this one.
+
+        So they share what is compiled; where a program still runs in the one before, its process goes first.
+        """
+        before = self.desk
+        if self.desks is not None and (before is None or before.busy):
+            self.desks.close()
+            self.desks = before = None
+        if self.desks is None:
+            self.desks = Process(self.browser, self.site.url)
+            self.desks.first.goto("shell/")
+        self.desks.forget()
+        page = self.desks.open()
+        page.on("pageerror", on_error)
+        self.desk = Desk(page, self.site.url)
+        self.desk.until_ready()
+        if before is not None:
+            before.page.close()
+        return self.desk
+
     def new_interpreter(
         self, *, numpy: bool = False, thread: str = "worker", before: str = ""
     ) -> Interpreter:
         """An interpreter for one test, which closes it; its page runs the script `before` first."""
         if self.engine in engine.WITH_PAGES:
-            where = (self.browser, self.site.url)
-            return PageInterpreter(*where, numpy=numpy, thread=thread, before=before)
+            place, url = self.place(thread), self.site.url
+            return PageInterpreter(place, url, numpy=numpy, thread=thread, before=before)
         self.make()
         return engine.start_process(self.engine, numpy=numpy)
+
+    def place(self, thread: str) -> BrowserContext | Page:
+        """Where an interpreter may live: workers share a process, a main thread would hold up all its pages."""
+        if thread == "page" or self.engine != "chromium":
+            return self.browser.new_context()
+        if self.shells is not None and not self.shells.answers():
+            self.shells.close()
+            self.shells = None
+        if self.shells is None:
+            self.shells = Process(self.browser, self.site.url)
+            self.shells.first.goto("shell/")
+        self.shells.forget()
+        return self.shells.open()
 
     def interpreter(self, *, numpy: bool = False, thread: str = "worker") -> Interpreter:
         """The interpreter of this kind that tests share."""

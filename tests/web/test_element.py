@@ -8,12 +8,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
-from tests.web.chromium import FLAGS, executable
+from tests.web.desk import OFTEN, START
 from tests.web.neighbours import Neighbours
 from tests.web.site import ROOT
 from tests.web.stage import Stage
-
-START = 90_000
 
 
 class Guest:
@@ -39,6 +37,7 @@ class Guest:
             ".textContent.includes(words)",
             arg=[demo, part, words],
             timeout=timeout,
+            polling=OFTEN,
         )
 
     def press(self, demo: str) -> None:
@@ -242,12 +241,15 @@ def test_what_is_in_view_comes_before_what_nobody_sees(guest: Guest) -> None:
 
 
 def test_what_was_stopped_while_it_waited_has_not_run(guest: Guest) -> None:
+    held: list[Route] = []
+    guest.page.route("**/python/snapshot-*", lambda route: held.append(route))
     guest.press("first")
     guest.until("first", "run", "Stop")
     guest.press("first")
     guest.until("first", "stage", "Stopped")
     assert guest.part("first", "run") == "Run"
     assert guest.page.locator("#first button[data-call]").is_disabled()
+    assert guest.part("first", "output") == ""
 
 
 def test_a_value_that_a_name_cannot_take_is_said(guest: Guest) -> None:
@@ -413,25 +415,6 @@ def test_what_is_missing_is_said(guest: Guest) -> None:
         guest.until("missing", "output", said.split("\n")[-1], START)
         guest.until("missing", "stage", "Finished")
         assert guest.part("missing", "told") == ""
-
-
-def test_without_webgpu_it_says_so_and_runs_on_the_processor(stage: Stage, host: str) -> None:
-    assert stage.browser
-    assert stage.playwright
-    flags = [flag for flag in FLAGS if "webgpu" not in flag]
-    browser = stage.playwright.chromium.launch(
-        executable_path=executable(), args=[*flags, "--no-sandbox"]
-    )
-    with browser:
-        page = browser.new_page()
-        guest = Guest(page, host + "lessons/")
-        guest.press("first")
-        guest.until("first", "output", "rate 0.5 True a 1.0", START)
-        assert "found no adapter" in guest.part("first", "told")
-        assert "runs on the processor" in guest.part("first", "told")
-        guest.press("needy")
-        guest.until("needy", "told", "needs a GPU")
-        assert guest.part("needy", "run") == "Run"
 
 
 def test_the_page_of_the_element_runs_both(page: Page, site_url: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.web.neighbours import Process
 from tests.web.site import Site
 from tests.web.stage import Stage
 
@@ -24,16 +25,24 @@ def plain_site(stage: Stage) -> Iterator[Site]:
     site.close()
 
 
+@pytest.fixture(scope="module")
+def desktop(stage: Stage, plain_site: Site) -> Iterator[Process]:
+    """Opens notebooks beside each other: what one has compiled need not be compiled for the next."""
+    desktop = Process(stage.browser, plain_site.url)
+    desktop.first.goto("lab/api/contents/all.json")
+    yield desktop
+    desktop.close()
+
+
 @pytest.fixture
-def lab(stage: Stage, plain_site: Site) -> Iterator[Page]:
+def lab(desktop: Process, plain_site: Site) -> Iterator[Page]:
     """A page that fails the test when it asks another host for anything."""
-    with stage.browser.new_context(base_url=plain_site.url) as context:
-        page = context.new_page()
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        yield page
-        own = (plain_site.url, f"blob:{plain_site.url}", "data:")
-        assert not [url for url in asked if not url.startswith(own)]
+    page = desktop.open()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    own = (plain_site.url, f"blob:{plain_site.url}", "data:")
+    assert not [url for url in asked if not url.startswith(own)]
 
 
 def run_all(page: Page, notebook: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.web.chromium import FLAGS, ROOT, executable
+from tests.web.chromium import ROOT
 from tests.web.desk import Desk, Stroke
 from tests.web.site import Site
 from tests.web.stage import Stage
@@ -348,20 +348,3 @@ def test_nothing_is_wider_than_the_screen(desk: Desk, width: int) -> None:
             assert box["x"] + box["width"] <= width - 8, name
     finally:
         desk.page.set_viewport_size({"width": 1280, "height": 800})
-
-
-def test_without_webgpu_programs_run_on_the_processor(stage: Stage) -> None:
-    site_url = stage.site.url
-    assert stage.browser
-    assert stage.playwright
-    flags = [flag for flag in FLAGS if "webgpu" not in flag]
-    browser = stage.playwright.chromium.launch(
-        executable_path=executable(), args=[*flags, "--no-sandbox"]
-    )
-    with browser:
-        desk = Desk(browser.new_page(), site_url)
-        desk.until_ready()
-        assert "has WebGPU, but found no adapter" in (
-            desk.page.locator("#notice").text_content() or ""
-        )
-        assert desk.run("import tabgrad as tg\nprint(tg.get_default_device())") == "cpu\n"

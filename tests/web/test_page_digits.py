@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from tests.examples.record import CURVE
-from tests.web.chromium import FLAGS, executable
 from tests.web.desk import Desk, Stroke
-from tests.web.stage import Stage
 
 TRAINED = 240_000  # milliseconds; a software adapter on a busy machine
 
@@ -38,22 +35,6 @@ def recorded(epochs: int) -> list[float]:
     """The losses of the first epochs of the curve that every device must give."""
     losses: list[float] = json.loads(CURVE.read_text())["losses"]
     return losses[: epochs * 44 // 10]
-
-
-@pytest.fixture
-def processor_desk(stage: Stage) -> Iterator[Desk]:
-    """The page in a browser whose WebGPU finds no adapter."""
-    site_url = stage.site.url
-    assert stage.browser  # starts Playwright
-    assert stage.playwright
-    flags = [flag for flag in FLAGS if "webgpu" not in flag]
-    browser = stage.playwright.chromium.launch(
-        executable_path=executable(), args=[*flags, "--no-sandbox"]
-    )
-    with browser:
-        desk = Desk(browser.new_page(), site_url)
-        desk.until_ready()
-        yield desk
 
 
 def test_the_first_program_trains_and_reads_what_is_drawn(desk: Desk) -> None:
@@ -85,9 +66,3 @@ def test_training_stops_at_once(desk: Desk) -> None:
 def test_the_curve_on_webgpu_is_that_of_every_device(desk: Desk) -> None:
     losses = json.loads(desk.run(CURVE_PROGRAM, TRAINED).partition("curve ")[2])
     assert losses == pytest.approx(recorded(3), rel=0, abs=1e-3)
-
-
-def test_without_webgpu_it_trains_on_the_processor(processor_desk: Desk) -> None:
-    losses = json.loads(processor_desk.run(CURVE_PROGRAM, TRAINED).partition("curve ")[2])
-    assert losses == pytest.approx(recorded(3), rel=0, abs=1e-3)
-    assert "found no adapter" in (processor_desk.page.locator("#notice").text_content() or "")

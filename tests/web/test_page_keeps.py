@@ -76,6 +76,7 @@ def test_a_link_holds_the_program_and_is_shown_before_it_runs(own: Desk, browser
         assert "cpu" in seen[0]
         # what is made of it stays, and so does the program itself
         other.write("print('mine now')")
+        other.page.route("**/python/*", lambda route: None)  # which this needs no more
         other.page.goto(other.page.url)
         other.page.reload()
         assert text(other) == "print('mine now')"

@@ -195,8 +195,8 @@ def test_drawings_of_viz_are_shown(desk: Desk) -> None:
 
 def test_large_drawings_are_shown_coarser(desk: Desk) -> None:
     for made, told in {
-        "viz.image(tg.rand(3, 1000, 1000))": "every 2nd pixel, to be small",
-        "viz.attention(tg.rand(12, 300, 300))": "to be small, each square is the largest weight of 2",
+        "viz.image(tg.rand(3, 730, 730))": "every 2nd pixel, to be small",
+        "viz.attention(tg.rand(12, 260, 260))": "to be small, each square is the largest weight of 2",
     }.items():
         desk.run(f"import tabgrad as tg\nfrom tabgrad import viz\n{made}", 60_000)
         assert desk.stage.startswith("Finished")

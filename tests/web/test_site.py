@@ -145,6 +145,6 @@ def test_nothing_else_is_served(site_url: str, path: str) -> None:
 
 
 def test_pyodide_starts_where_the_origin_is_not_isolated(stage: Stage, plain: Site) -> None:
-    interpreter = PageInterpreter(stage.browser, plain.url)
+    interpreter = PageInterpreter(stage.browser.new_context(), plain.url)
     assert interpreter.call("math:sqrt", 4) == 2
     interpreter.close()
