@@ -39,6 +39,31 @@ class Forced(Choices):
         return self.tile if self.tile and question.startswith(self.of_tiles) else found
 
 
+FORMS = ("columns", "rows", "taps first", "images", "sums", "lines")
+QUESTION = "form of a convolution"
+
+
+class Formed(Forced):
+    """Takes a form of convolutions where it is one of theirs, and a number of the variants of all else."""
+
+    of_tiles = "convolution"
+
+    def __init__(self, form: str, number: int = 0, tile: Any = None) -> None:
+        super().__init__(number, tile)
+        self.form = form
+        self.taken: set[str] = set()
+
+    def chosen(self, question: str, known: Sequence[T]) -> T:
+        if question.startswith(QUESTION):
+            return next((v for v in known if str(v) == self.form), known[0])
+        return super().chosen(question, known)
+
+    def pick(self, *given: Any) -> Any:
+        found = super().pick(*given)
+        self.taken.add(str(found))
+        return found
+
+
 @contextmanager
 def forced(device: Any, choices: Forced, software: bool = False) -> Iterator[Any]:
     """Let a device make these choices, as an adapter that is a GPU or plays one."""

@@ -13,33 +13,8 @@ from tabgrad.lower.tiles import DirectTile, direct_windows
 from tabgrad.lower.variants import Choices
 from tabgrad.nn import functional as F
 from tests.lower import recorder
-from tests.lower.forced import Forced, T, forced
+from tests.lower.forced import FORMS, QUESTION, Formed, forced
 from tests.sampling import takes_samples
-
-FORMS = ("columns", "rows", "taps first", "images", "sums", "lines")
-QUESTION = "form of a convolution"
-
-
-class Formed(Forced):
-    """Takes a form of convolutions where it is one of theirs, and a number of the variants of all else."""
-
-    of_tiles = "convolution"
-
-    def __init__(self, form: str, number: int = 0, tile: Any = None) -> None:
-        super().__init__(number, tile)
-        self.form = form
-        self.taken: set[str] = set()
-
-    def chosen(self, question: str, known: Sequence[T]) -> T:
-        if question.startswith(QUESTION):
-            return next((v for v in known if str(v) == self.form), known[0])
-        return super().chosen(question, known)
-
-    def pick(self, *given: Any) -> Any:
-        found = super().pick(*given)
-        self.taken.add(str(found))
-        return found
-
 
 CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "plain": ((3, 5, 9, 11), (7, 5, 3, 3), {"padding": 1}),
