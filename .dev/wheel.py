@@ -45,7 +45,7 @@ class Tighter(BuildHookInterface):
         with zipfile.ZipFile(made) as old, zipfile.ZipFile(packed, "w") as new:
             for file in old.infolist():
                 data = old.read(file)
-                if file.filename.endswith((".wgsl", ".py", ".js")):
+                if file.filename.endswith((".wgsl", ".cu", ".py", ".js")):
                     short = shortened(file.filename, data)
                     changed[_told(file.filename, data)] = _told(file.filename, short)
                     data = short
@@ -57,7 +57,7 @@ class Tighter(BuildHookInterface):
 
 def shortened(name: str, data: bytes) -> bytes:
     """Return a source file without what only its author reads."""
-    if name.endswith(".wgsl"):
+    if name.endswith((".wgsl", ".cu")):
         return HEAD.sub(rb"\1", REMARK.sub(b"", data))
     if name.endswith(".js"):
         return SPACE.sub(b"", TOLD.sub(b"", data))

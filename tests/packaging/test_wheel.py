@@ -218,7 +218,9 @@ def test_public_docstrings_stay(wheel: pathlib.Path, tmp_path: pathlib.Path) -> 
 
 def test_shaders_lose_their_remarks_and_nothing_else(wheel: pathlib.Path) -> None:
     with zipfile.ZipFile(wheel) as files:
-        for path in sorted((ROOT / "shaders").rglob("*.wgsl")):
+        shaders = [p for p in (ROOT / "shaders").rglob("*") if p.suffix in (".wgsl", ".cu")]
+        assert {p.suffix for p in shaders} == {".wgsl", ".cu"}
+        for path in sorted(shaders):
             place = f"tabgrad/_shaders/{path.relative_to(ROOT / 'shaders').as_posix()}"
             kept = files.read(place).decode().splitlines()
             lines = path.read_text("utf-8").splitlines()
