@@ -6,6 +6,7 @@ import importlib.util
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tabgrad as tg
@@ -365,3 +366,29 @@ def test_lbfgs_finds_the_minimum_of_rosenbrock() -> None:
 
     optimizer.step(closure)
     assert w.tolist() == pytest.approx([1.0, 1.0], abs=1e-4)
+
+
+def test_lbfgs_searches_no_longer_than_max_eval() -> None:
+    """With what PyTorch 2.13 counts and finds, whose line search ends at `max_eval` too."""
+    draw = np.random.default_rng(0)
+    x, y, w = (
+        tg.tensor(draw.normal(size=size), dtype=tg.float64, device="cpu")
+        for size in ((30, 6), 30, 6)
+    )
+    optimizer = tg.optim.LBFGS(
+        [w.requires_grad_()], max_iter=3, history_size=1, line_search_fn="strong_wolfe"
+    )
+    found: list[float] = []
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = ((x @ w).tanh() - y).pow(2).mean() + 0.01 * w.pow(4).sum()
+        loss.backward()
+        found.append(loss.item())
+        return loss
+
+    for _ in range(5):
+        optimizer.step(closure)
+    state = optimizer.state[w]
+    assert (state["func_evals"], state["n_iter"], float(state["t"])) == (17, 10, 0.0)
+    assert found[-4:] == pytest.approx([0.767431, 0.75892, 0.744493, 1.403115], abs=1e-6)

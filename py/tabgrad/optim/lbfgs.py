@@ -203,7 +203,8 @@ class _Run:
                 _, self.loss, self.g, _ = probe(t)
             return t
         origin = Point(0.0, self.loss, self.g, gtd)
-        found = strong_wolfe(probe, origin, t, float(d.abs().max()), self.group["tolerance_change"])
+        left = self.group["max_eval"] - self.evals
+        found = strong_wolfe(probe, origin, t, float(d.abs().max()), left)
         self.optimizer._set(start + found.t * d)
         self.loss, self.g = found.f, found.g
         return found.t
@@ -225,8 +226,8 @@ def cubic_minimum(a: Point, b: Point, low: float, high: float) -> float:
 
 
 def strong_wolfe(
-    probe: Callable[[float], Point], origin: Point, t: float, size: float, tolerance: float,
-    c1: float = 1e-4, c2: float = 0.9, max_probes: int = 25,
+    probe: Callable[[float], Point], origin: Point, t: float, size: float, max_probes: int,
+    tolerance: float = 1e-9, c1: float = 1e-4, c2: float = 0.9,
 ) -> Point:  # fmt: skip
     """Return a point whose loss has dropped enough and whose slope has flattened enough.
 
