@@ -169,7 +169,7 @@ def test_a_program_that_says_much_holds_nothing_up(desk: Desk, program: str) -> 
     assert desk.draws(frames=60, within=20_000)
     assert desk.stage == "Running…"
     desk.press()
-    desk.until_stage("Stopped", 10_000)
+    desk.until_stage("Stopped")
     desk.until_ready()
     assert desk.run("print('again')") == "again\n"
 
