@@ -184,6 +184,21 @@ def test_a_program_that_is_too_long_has_no_link(loading: Desk) -> None:
     assert "too long for a link" in told
 
 
+def test_what_is_typed_as_the_menu_opens_stays(loading: Desk) -> None:
+    loading.write("x = 1")
+    typed = loading.page.evaluate(
+        """async () => {
+            const name = document.getElementById('file-name');
+            document.querySelector('#menu summary').click();
+            const shown = name.value;
+            name.value = 'lesson.py';
+            for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+            return [shown, name.value];
+        }"""
+    )
+    assert typed == ["my_digits.py", "lesson.py"]
+
+
 def test_the_program_can_be_kept_as_a_script_and_a_notebook(own: Desk) -> None:
     own.write("x = 1\nprint(x)")
     own.page.locator("#menu summary").click()

@@ -31,7 +31,8 @@ export class Menu {
       const notebook = toNotebook(complete(current));
       save(current.name.replace(/py$/, "ipynb"), notebook, "application/x-ipynb+json");
     });
-    this.box.addEventListener("toggle", () => this.show());
+    // a click comes before the first key; "toggle" may come after it, and undo what it wrote
+    this.box.querySelector("summary")?.addEventListener("click", () => this.show());
     this.box.addEventListener("keydown", ({ key }) => {
       if (key === "Escape") this.close();
     });
