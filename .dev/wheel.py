@@ -19,6 +19,8 @@ REMARK = re.compile(rb"^[ \t]*//(?![!@]).*\n", re.MULTILINE)
 """A line of a shader that only its author reads: no front matter, and no mark of a block."""
 HEAD = re.compile(rb"^(//! [^\n]*\n)(?://![^\n]*\n)+", re.MULTILINE)
 """The head of a kernel or function, and its first line, which names it: the rest is for authors and tests."""
+EMPTY = re.compile(rb"^[ \t\n]+", re.MULTILINE)
+"""Indentation and empty lines of a shader."""
 TOLD = re.compile(rb"^[ \t]*(?://.*|/\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n", re.MULTILINE)
 """Lines of JavaScript that are nothing but a comment."""
 SPACE = re.compile(rb"^[ \t\n]+|/\*\*.*?\*/ ?", re.MULTILINE)
@@ -30,9 +32,9 @@ READ = "tabgrad/examples/"
 class Tighter(BuildHookInterface):
     """Packs each file of a wheel that has been built again, with the most thorough search for repeats.
 
-    Shaders go without remarks, Python and the bridge without comments, the bridge also without indentation and
-    types, Python without texts beside names and docstrings of what is private; but for programs that the page
-    shows. Lines of Python keep their numbers.
+    Shaders go without remarks and indentation, the bridge without comments, indentation and types, Python without
+    comments, texts beside names and docstrings of what is private; but for programs that the page shows. Lines of
+    Python keep their numbers.
     """
 
     PLUGIN_NAME = "custom"
@@ -58,7 +60,7 @@ class Tighter(BuildHookInterface):
 def shortened(name: str, data: bytes) -> bytes:
     """Return a source file without what only its author reads."""
     if name.endswith((".wgsl", ".cu")):
-        return HEAD.sub(rb"\1", REMARK.sub(b"", data))
+        return EMPTY.sub(b"", HEAD.sub(rb"\1", REMARK.sub(b"", data)))
     if name.endswith(".js"):
         return SPACE.sub(b"", TOLD.sub(b"", data))
     if name.startswith(READ):

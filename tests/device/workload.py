@@ -45,6 +45,12 @@ class Workload:
         for _ in range(5):
             self.compiled_step()
 
+    def habit(self) -> None:
+        for _ in range(4):
+            self.compiled_step().item()
+        self.compiled_step()
+        self.sum = self.x.sum().item()
+
     def compiling(self) -> None:
         self.n += 1
         n = self.n
@@ -76,7 +82,7 @@ class Workload:
 
     @property
     def all(self) -> list[Callable[[], None]]:
-        return [self.eager, self.compiled, self.ahead, self.compiling, self.new_shape, self.reading,
+        return [self.eager, self.compiled, self.ahead, self.habit, self.compiling, self.new_shape, self.reading,
                 self.indexing, self.dropping, self.saving]  # fmt: skip
 
     def state(self) -> list[Any]:

@@ -41,6 +41,7 @@ const NUDGE = 1;
  * @typedef {import("./encode.js").Read} Read
  * @typedef {import("./waiting.js").Command} Command
  * @typedef {import("./waiting.js").Part} Part
+ * @typedef {(ended: { result(): number }) => void} Answered  takes what has its result, as a future of Python has
  * @typedef {{ getBuffer(type: string): { data: Uint8Array, release(): void } }} Memory  a
  *   Python buffer
  */
@@ -285,6 +286,16 @@ export class Bridge {
       );
     const { waiting } = this;
     return this.race(waiting.parts.length ? waiting.idle().then(ended) : ended(), milliseconds);
+  }
+
+  /** Do what `wait` does for a Python that stands still. @param {number} token @param {number} milliseconds @param {Answered} done */
+  block(token, milliseconds, done) {
+    this.wait(token, milliseconds).then((code) => done({ result: () => code }));
+  }
+
+  /** Do what `settle` does for a Python that stands still. @param {number} milliseconds @param {Answered} done */
+  blockAll(milliseconds, done) {
+    this.settle(milliseconds).then((code) => done({ result: () => code }));
   }
 
   /** @param {Promise<number>} ready @param {number} milliseconds */

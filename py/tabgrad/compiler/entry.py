@@ -131,8 +131,13 @@ class Entry:
 
     def replay(self, args: list[Any]) -> Any:
         """Replay the call on new arguments; return (result,), or None if the form of a tensor differs."""
-        with self.plan.backend.lock:
-            return self._replay(args)
+        backend = self.plan.backend
+        with backend.lock:
+            found = self._replay(args)
+            if backend.reads_ahead.due:
+                backend.reads_ahead.due = False
+                backend.submit_pending()
+            return found
 
     def _replay(self, args: list[Any]) -> Any:
         if self.apart is not None and not self.apart(args):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tabgrad.hosts.encoder import Encoder
     from tabgrad.hosts.error_reports import ErrorReports
     from tabgrad.hosts.host import Host
+    from tabgrad.hosts.pool import Buffer
+    from tabgrad.hosts.reads_ahead import ReadsAhead
     from tabgrad.hosts.sending import Sender
     from tabgrad.lower.dialect import Dialect
 
@@ -58,6 +60,7 @@ class Answers:
     compute_for: Callable[[int, list[int]], None]
     flush_all: Callable[[], None]
     submit: Callable[[], None]
+    reads_ahead: ReadsAhead
     next: int
     ahead: int
 
@@ -71,9 +74,13 @@ class Answers:
             raise lost_tensor("read")
         graph = self.graph
         graph.collect()
+        nbytes = self.dialect.nbytes(spec.dtype, spec.size)
+        i, offset = self.locate(value.id, spec)
+        buffer = graph.buffer[i]
+        if buffer is not None and (tokens := self.made_ahead(buffer, offset, nbytes)):
+            return tokens
         with graph.held():
             wanted = self.wanted()
-            i, offset = self.locate(value.id, spec)
             if graph.buffer[i] is None and i not in wanted:
                 # nobody else asks for the rest of it
                 i, offset = value.id, 0
@@ -89,14 +96,34 @@ class Answers:
             if graph.buffer[i] is None:
                 self.compute([i])
         buffer = graph.buffer[i]
+        self.reads_ahead.note(buffer, offset, nbytes, alone=not wanted)
         if self.sender.lost:
             self.sender.check([buffer])
-        token = self.next
-        self.next += 1
-        self.encoder.read(token, buffer.id, offset, self.dialect.nbytes(spec.dtype, spec.size))
+        token = self.request(buffer, offset, nbytes)
+        self.reads_ahead.miss()
         errors = self.reports.ask(buffer.carried)
         self.submit()
         return [token, *errors]
+
+    def request(self, buffer: Buffer, offset: int, nbytes: int) -> int:
+        """Add a read to the packet; return its token."""
+        token = self.next
+        self.next += 1
+        self.encoder.read(token, buffer.id, offset, nbytes)
+        return token
+
+    def made_ahead(self, buffer: Buffer, offset: int, nbytes: int) -> list[int]:
+        """Return the tokens of a read that a compiled call has made ahead; none if it has not."""
+        ahead = self.reads_ahead
+        if not ahead.waiting:
+            return []
+        if self.sender.lost:
+            self.sender.check([buffer])
+        tokens = ahead.take(buffer, offset, nbytes)
+        if tokens:
+            # what is recorded meanwhile would have gone along
+            ahead.note(buffer, offset, nbytes, alone=not self.graph.recorded or not self.wanted())
+        return tokens
 
     def locate(self, i: int, spec: Spec) -> tuple[int, int]:
         """Return the node whose buffer has, or will have, the elements of node `i`, and the byte they begin at.
@@ -119,7 +146,9 @@ class Answers:
         error to report.
         """
         graph, i = self.graph, value.id
-        if value.graph is not graph or self.host.lost or self.sender.lost or self.reports.waiting():
+        if value.graph is not graph or self.host.lost or self.sender.lost:
+            return None
+        if self.reads_ahead.errors or self.reports.waiting():
             return None
         op: Any = graph.op[i]
         while op is not None and op.family == "view" and not op.fills:
@@ -237,6 +266,7 @@ class Answers:
 
     def ask_errors(self) -> list[int]:
         """Request the error reports that no read has brought back; return the tokens."""
+        self.reads_ahead.miss()
         errors = self.reports.ask()
         if errors:
             self.submit()

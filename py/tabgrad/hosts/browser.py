@@ -8,7 +8,7 @@ import functools
 import json
 import pkgutil
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class BrowserHost:
         self._submit = bridge.submit
         self._fault_count = bridge.faultCount
         self._wait = bridge.wait
+        self._block = bridge.block
         self._serve = bridge.serve
         self._take = bridge.take
         self._done = bridge.done
@@ -97,7 +98,7 @@ class BrowserHost:
         """Wait for a read's bytes; raise WouldBlockError if Python cannot wait."""
         n = self._serve(token)
         if n == _COMING:
-            n = self._served(token, _run_sync(self._wait, token, timeout * 1000), timeout)
+            n = self._served(token, _run_sync(self._block, token, timeout * 1000), timeout)
         return self._bytes(token, n)
 
     async def read_async(self, token: int, timeout: float) -> bytes:
@@ -123,7 +124,7 @@ class BrowserHost:
 
     def synchronize(self, timeout: float) -> None:
         """Wait until everything submitted has run and its faults are known."""
-        code = _run_sync(self._bridge.settle, timeout * 1000)
+        code = _run_sync(self._bridge.blockAll, timeout * 1000)
         if code != _DONE:
             raise _error(code, "synchronize", timeout)
 
@@ -154,8 +155,32 @@ def _text(its: Pipeline) -> tuple[str, str, str, str]:
     return its.label, its.source, its.bindings, json.dumps(dict(its.overrides))
 
 
+class _Ending:
+    """The end of something in JavaScript, for `run_sync`.
+
+    Pyodide makes a future of a promise, which takes four turns of the browser's event loop to be done. This has
+    what `run_sync` needs of a future, and JavaScript calls back at once.
+    """
+
+    _asyncio_future_blocking = False
+
+    def __init__(self, start: Any, *arguments: float) -> None:
+        self._start = start
+        self._arguments = arguments
+
+    def __await__(self) -> Generator[Any, None, int]:
+        """Say that this can be awaited, without which `run_sync` does not take it."""
+        raise NotImplementedError
+
+    def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
+        """Begin; JavaScript calls back with what has the result."""
+        from pyodide.ffi import create_once_callable
+
+        self._start(*self._arguments, create_once_callable(callback))
+
+
 def _run_sync(start: Any, *arguments: float) -> int:
-    """Call `start` and wait for its promise; if waiting is impossible, raise before the call."""
+    """Call `start` with a callback, and wait for that; if waiting is impossible, raise before the call."""
     from pyodide.ffi import run_sync
 
     if not can_block():
@@ -163,7 +188,7 @@ def _run_sync(start: Any, *arguments: float) -> int:
             "Python cannot wait for the GPU here: use the awaitable form, or call this from "
             "code that was started asynchronously (runPythonAsync, an async function)"
         )
-    code: int = run_sync(start(*arguments))
+    code: int = run_sync(_Ending(start, *arguments))
     return code
 
 

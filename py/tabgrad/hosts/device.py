@@ -25,6 +25,7 @@ from tabgrad.hosts.near_sizes import NearSizes
 from tabgrad.hosts.plan_explanation import ValueExplanation, planned
 from tabgrad.hosts.plan_keys import constant_of, structure
 from tabgrad.hosts.pool import Buffer, Pool
+from tabgrad.hosts.reads_ahead import ReadsAhead
 from tabgrad.hosts.replay import Stored
 from tabgrad.hosts.rising import rising
 from tabgrad.hosts.rollback import RollbackLog
@@ -102,6 +103,7 @@ class DeviceBackend(Answers, RollbackLog, Choosing):
         self.slices = MovingSlices()
         self.sizes = NearSizes()
         self.reports = ErrorReports(self)
+        self.reads_ahead = ReadsAhead(self)
         RollbackLog.__init__(self)
         self.sender = Sender(self)
         Choosing.__init__(self)

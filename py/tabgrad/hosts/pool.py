@@ -19,17 +19,19 @@ class Buffer:
     """A buffer in use.
 
     A dropped buffer returns to the pool. It can be reused at once, because commands run in order. `born` is the
-    number of the command after the one that filled it (see `Encoder.clock`). `carried` has the bits of the
-    error buffers that concern it (see `ErrorReports.carried`).
+    number of the command after the one that filled it (see `Encoder.clock`), and `slot` its place among the
+    buffers of that plan. `carried` has the bits of the error buffers that concern it (see
+    `ErrorReports.carried`).
     """
 
-    __slots__ = ("born", "carried", "id", "nbytes", "pool")
+    __slots__ = ("born", "carried", "id", "nbytes", "pool", "slot")
 
     def __init__(self, nbytes: int) -> None:
         self.pool: Pool | None = None
         self.id = 0
         self.nbytes = nbytes
         self.born = 0
+        self.slot = 0
         self.carried = 0
 
     def __del__(self) -> None:

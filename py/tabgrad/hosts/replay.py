@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabgrad.hosts.commands import Dispatch, Nested, Routine, Window
 from tabgrad.hosts.pool import Buffer, Pool
+from tabgrad.hosts.reads_ahead import Habit
 from tabgrad.lower import verify
 from tabgrad.lower.dialect import pack_words
 from tabgrad.lower.kernel import Kernel
@@ -31,8 +32,8 @@ class Stored:
     the number of the temporary buffer of a slot; slots whose lifetimes don't overlap may share one. `pipelines`
     are those of its kernels, and `lines` tells where the nodes of each were recorded. `captured` counts the
     compiled calls that replay it, and `gone` says whether the host has lost it. `runs` counts its runs,
-    `outdated` is the key of its plan if other variants of kernels are known to be faster, and `rising` its
-    way to kernels for many runs.
+    `outdated` is the key of its plan if other variants of kernels are known to be faster, `rising` its
+    way to kernels for many runs, and `habit` what is read of it.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Stored:
         self.home: dict[int, int] = {}
         self.dispatches = len(plan.kernels)
         self.outputs = plan.output_slots
+        self.habit = Habit()
         self.share()
 
     def share(self) -> None:
@@ -116,7 +118,8 @@ class Stored:
             self.values, self.zeros, self.failures = list(values), zeros_of(values), pool.failures
         born = encoder.clock
         carried = self.reports.carried(inputs, self.plan.errors >= 0)
-        for out in outputs.values():
+        for slot, out in outputs.items():
+            out.slot = slot
             out.born = born
             out.carried = carried
         return outputs

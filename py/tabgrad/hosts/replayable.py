@@ -274,6 +274,7 @@ class Replayable:
             plan = self.stored.plan
             outputs = self.stored.run(backend.encoder, backend.pool, self.bound(), values)
             backend.counters.dispatches += self.stored.dispatches
+            backend.reads_ahead.ran(self.stored, outputs)
             made = backend.results(plan, outputs, self.specs)
         out = []
         for recipe, fixed in zip(self.outputs, self.fixed, strict=True):
