@@ -19,8 +19,8 @@ REMARK = re.compile(rb"^[ \t]*//(?![!@]).*\n", re.MULTILINE)
 """A line of a shader that only its author reads: no front matter, and no mark of a block."""
 HEAD = re.compile(rb"^(//! [^\n]*\n)(?://![^\n]*\n)+", re.MULTILINE)
 """The head of a kernel or function, and its first line, which names it: the rest is for authors and tests."""
-EMPTY = re.compile(rb"^[ \t\n]+", re.MULTILINE)
-"""Indentation and empty lines of a shader."""
+EMPTY = re.compile(rb"^(?:[ \t]*\n|[ \t]+(?!\}\n))+", re.MULTILINE)
+"""Indentation and empty lines of a shader. A `}` keeps a space of it: the first without any ends a function."""
 TOLD = re.compile(rb"^[ \t]*(?://.*|/\*(?:(?!\*/)[\s\S])*\*/[ \t]*)\n", re.MULTILINE)
 """Lines of JavaScript that are nothing but a comment."""
 SPACE = re.compile(rb"^[ \t\n]+|/\*\*.*?\*/ ?", re.MULTILINE)

@@ -6,6 +6,7 @@ import ast
 import base64
 import csv
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -228,7 +229,35 @@ def test_shaders_lose_remarks_and_indentation_and_nothing_else(wheel: pathlib.Pa
             pairs = zip(["", *lines], lines, strict=False)
             lines = [s for a, s in pairs if not (a.startswith("//!") and s.startswith("//!"))]
             told = [s.rstrip() for s in lines if not re.match(r"\s*//[^!@]|\s*//$", s)]
-            assert [s.rstrip() for s in kept] == [s.lstrip() for s in told if s], place
+            expected = [re.sub(r"^\s+", " " if s.strip() == "}" else "", s) for s in told if s]
+            assert [s.rstrip() for s in kept] == expected, place
+
+
+SHADERS = """
+import json, re, sys
+sys.path.insert(0, sys.argv[1])
+from tabgrad.lower import library
+found = {name: function.source for name, function in library.all_functions().items()}
+found |= {name: library.kernel(name).with_blocks({}) for name in library.kernel_names()}
+print(json.dumps({name: re.sub(r"\\s+", " ", text) for name, text in found.items()}))
+"""
+
+
+def test_functions_and_kernels_of_the_wheel_are_whole(
+    wheel: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """What the library finds in shortened files is what it finds in the sources, but for space."""
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    found, expected = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", SHADERS, place], check=True, capture_output=True, text=True
+            ).stdout
+        )
+        for place in (str(tmp_path), str(ROOT / "py"))
+    )
+    assert len(expected) > 150
+    assert [name for name in expected if found.get(name) != expected[name]] == []
 
 
 def test_the_bridge_loses_comments_and_space_and_nothing_else(wheel: pathlib.Path) -> None:
