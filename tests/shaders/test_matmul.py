@@ -147,3 +147,24 @@ def test_large_products_take_large_tiles_and_small_ones_small() -> None:
     assert small.rows * small.columns <= 8
     assert shared_tiles.shared_tile(1, 1024, 1024).rows == 128
     assert shared_tiles.shared_tile(1, 64, 64).rows == 32
+
+
+MEASURED = {
+    (1, 128, 256, 784): (29.97, 24.7, 22.99, 20.85, 22.24, 19.74, 19.32, 19.43, 17.33),
+    (1, 128, 256, 256): (10.71, 8.95, 7.93, 7.71, 8.31, 6.72, 6.95, 6.93, 6.21),
+    (1, 256, 256, 128): (13.22, 8.66, 8.75, 7.6, 8.24, 7.63, 7.75, 7.16, 6.55),
+    (1, 512, 192, 64): (10.24, 7.59, 7.98, 7.48, 7.1, 6.98, 8.07, 8.18, 6.14),
+    (32, 64, 16, 64): (3.56, 2.89, 2.68, 4.38, 3.85, 2.29, 2.45, 4.38, 4.01),
+    (1, 64, 192, 512): (9.1, 6.73, 6.71, 6.17, 7.82, 6.22, 6.56, 6.18, 5.35),
+    (8, 100, 100, 24): (3.97, 3.33, 3.44, 3.39, 3.3, 3.28, 3.46, 3.49, 3.3),
+}
+"""The milliseconds of one core that products took with tiles in registers, on SwiftShader."""
+TILES = "8x8x4 8x16x2 8x16x4 8x32x2 16x12x2 16x16x2 16x16x4 16x32x1 16x32x2".split()
+
+
+@pytest.mark.parametrize("dims", MEASURED, ids=str)
+def test_the_estimate_takes_a_tile_in_registers_that_measured_well(
+    dims: tuple[int, int, int, int],
+) -> None:
+    taken = str(tiles.direct_tile(dims, True, 1000)).split()[1]
+    assert MEASURED[dims][TILES.index(taken)] <= 1.05 * min(MEASURED[dims])

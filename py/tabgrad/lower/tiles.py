@@ -123,25 +123,30 @@ def direct_estimates(
 ) -> Iterator[tuple[float, DirectTile]]:
     """Estimate the time of each tile.
 
-    The estimate has proportions measured on a software adapter, in nanoseconds of one core: a
-    load from a buffer costs ten multiply-adds, and keeping an accumulator for the next turn of the
-    loop two.
+    The estimate has proportions measured on software adapters, in nanoseconds of one core: a load from a buffer
+    costs ten multiply-adds, and keeping an accumulator for the next turn of the loop two. With quads, more than
+    eight elements of rhs at once do not stay in registers.
     """
     batch, m, n, k = dims
     for rows in (1, 2, 4, 8, 16):
         for columns in (1, 2, 3, 4, 8):
             for unroll in sorted({1, min(2, k), min(4, k)} if not pairs else {min(4, k)}):
                 shared = quad and rows >= 4
-                most = (128 if quad else 64) >> pairs
-                if rows * columns * unroll > 256 >> pairs or rows * columns > most:
+                outputs, most = rows * columns, (128 if quad else 64) >> pairs
+                if outputs * unroll > 256 >> pairs or outputs > most:
                     continue
                 loads = (rows / 4 if shared else rows) + columns
-                step = 9 * loads + rows + rows * columns * (0.9 + 1.8 / unroll)
+                if quad:
+                    spilt = rows * max(0, columns - 8 / unroll)
+                    step = 11 * loads + 4 * rows * shared + 2 * outputs / unroll + spilt
+                    ends = 60 * outputs + 400
+                else:
+                    step, ends = 9 * loads + rows + outputs * (0.9 + 1.8 / unroll), 40 * outputs
                 # fewer tiles than this leave cores idle
                 tiles = max(16, batch * math.ceil(m / rows) * math.ceil(n / (4 * columns)))
-                running = tiles * (step * k + 40 * rows * columns)
-                compiling = 0.9e6 * (25 + rows * columns * math.sqrt(unroll)) / runs
-                yield running + compiling, DirectTile(rows, columns, unroll, shared, pairs)
+                compiling = 0.9e6 * (25 + outputs * math.sqrt(unroll)) / runs
+                tile = DirectTile(rows, columns, unroll, shared, pairs)
+                yield tiles * (step * k + ends) + compiling, tile
 
 
 def direct_windows(dims: tuple[int, int, int, int]) -> list[DirectTile]:
