@@ -174,6 +174,28 @@ def test_a_program_that_says_much_holds_nothing_up(desk: Desk, program: str) -> 
     assert desk.run("print('again')") == "again\n"
 
 
+BETWEEN = """
+import asyncio, signal
+from functools import partial
+from pyodide.ffi import run_sync
+
+asyncio.get_running_loop().call_soon(partial(signal.raise_signal, signal.SIGINT))
+run_sync(asyncio.sleep(0.1))
+print("slept")
+while True:
+    pass
+"""
+
+
+def test_an_interrupt_between_steps_of_the_loop_waits_for_the_program(desk: Desk) -> None:
+    """A step of the event loop that it ended would be missing, and its program never go on."""
+    desk.write(BETWEEN)
+    desk.press()
+    desk.until_stage("Stopped")
+    assert "afresh" not in desk.output
+    assert "Error" not in desk.output
+
+
 MALFORMED = [
     "null",
     "5",

@@ -34,6 +34,7 @@ import { Snapshot } from "./snapshot.js";
  *   mid_line(): boolean,
  *   pause(): Promise<void>,
  *   stopping(): boolean,
+ *   postpone(): void,
  *   readonly library: Promise<void> | undefined,
  *   load_numpy(): Promise<void>,
  * }} Page  what the runner may ask of the worker

@@ -3,7 +3,7 @@
 The worker offers the module `tabgrad_page`: `emit(events)` sends progress to the page, `show(place, form,
 data, label)` a picture or table, `hint(text, offer)` what to do about an error, `lost(message)` that the
 device is gone, `pause()` lets messages of the page in, `stopping()` says whether one asked to stop,
-`load_numpy()` loads NumPy's wheel; `archives.py` tells of `library`.
+`postpone()` has an interrupt come again, `load_numpy()` loads NumPy's wheel; `archives.py` tells of `library`.
 Each program has a space of its own, named by the page, whose names stay until the space is run in again.
 """
 
@@ -15,6 +15,7 @@ import inspect
 import io
 import linecache
 import random
+import signal
 import sys
 import time
 import traceback
@@ -34,7 +35,7 @@ from js import Object
 from pyodide.ffi import JsException, can_run_sync, jsnull, run_sync, to_js
 
 import tabgrad
-from tabgrad.core import settings
+from tabgrad.core import interrupts, settings
 from tabgrad.core.errors import DeviceLostError
 from tabgrad.utils import progress
 
@@ -163,6 +164,14 @@ def let_messages_in() -> None:
         run_sync(page.pause())
         if page.stopping():
             raise KeyboardInterrupt
+
+
+def interrupted(number: int, frame: types.FrameType | None) -> object:
+    """Stop the program where it runs: in the event loop an interrupt would end a step that others wait for."""
+    outer = frame
+    while outer is not None and outer.f_code.co_filename != current.name:
+        outer = outer.f_back
+    return page.postpone() if outer is None else interrupts.on_interrupt(number, frame)
 
 
 class NumPyOnDemand:
@@ -349,6 +358,7 @@ def enter(space: Space) -> None:
     sys.argv = [space.name]
     defaults.bring_back()
     warnings.showwarning = show_warning
+    signal.signal(signal.SIGINT, interrupted)
 
 
 async def attempt(work: Callable[[], Any], value: Callable[[Any], Any]) -> str:

@@ -23,9 +23,13 @@ const files = new Files((name) => tell({ type: "need", name }));
 
 // Milliseconds after which the rest of Python's library is fetched, asked for or not.
 const PATIENCE = 1000;
+const SIGINT = 2;
 
 let stopping = false;
 let paused = false;
+let running = false;
+/** Where Python looks whether it is interrupted. @type {Uint8Array | null} */
+let signal = null;
 let endTimers = () => {};
 /** What is asked of a program that has run. @type {Set<Promise<void>>} */
 const calls = new Set();
@@ -69,6 +73,9 @@ const pageFor = ({ pyodide, library }) => ({
       beckon();
     }),
   stopping: () => stopping,
+  postpone: () => {
+    if (running && signal) signal[0] = SIGINT;
+  },
   load_numpy: async () => {
     files.need("numpy.whl");
     try {
@@ -93,7 +100,8 @@ async function start({ interrupt }) {
   watch(pyodide);
   pyodide.setStdout({ write: output.writer("out") });
   pyodide.setStderr({ write: output.writer("err") });
-  if (interrupt) pyodide.setInterruptBuffer(new Uint8Array(interrupt));
+  signal = interrupt && new Uint8Array(interrupt);
+  if (signal) pyodide.setInterruptBuffer(signal);
   tell({ type: "stage", stage: "library" });
   deny();
   const page = pageFor(begun);
@@ -131,9 +139,11 @@ async function run(message) {
   stopping = false;
   await Promise.all(calls);
   if (message.type === "run") endTimers();
+  running = true;
   const outcome = await (message.type === "press"
     ? runner.press(message.space, message.name)
     : runner.run(message, device.kind === "cpu" || message.device === "cpu" ? "cpu" : null));
+  running = false;
   if (outcome === "stopped") endTimers();
   output.flush();
   if (library.gone) {
