@@ -2,8 +2,8 @@
 
 A tile's accumulators must be separate variables (arrays indexed by a loop variable spill), so
 their number is fixed in the text. `shaders/kernels/matmul*.wgsl` hold the text for one size
-between `//@begin tile` and `//@end`; the functions here write that block, in WGSL as all of
-that file, for the size that suits the shape. Dialects without `templates` have no use for them.
+between `//@begin tile` and `//@end`; the functions here write that block for the size that suits
+the shape. Dialects without `templates` have no use for them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ GPU_GROUP = 64
 class DirectTile:
     """The unrolling of `matmul_direct`.
 
-    Four neighbouring invocations share one tile of `rows` x 4 `columns` outputs, and `unroll`
-    steps of k are made at once. With `quad` they share the loads of lhs by subgroup operations.
-    `pairs` says that the elements are complex. A workgroup has `threads`.
+    Four neighbouring invocations share one tile of `rows` x 4 `columns` outputs, and make `unroll`
+    steps of k at once. With `quad` they share the loads of lhs. The elements of `pairs` are complex. A
+    workgroup has `threads`.
     """
 
     rows: int
@@ -100,10 +100,7 @@ def written(
 def direct_tile(
     dims: tuple[int, int, int, int], quad: bool, runs: int = 50, pairs: bool = False
 ) -> DirectTile:
-    """Choose the tile with the least estimated time for a product of `dims`.
-
-    The time of compiling is divided by the number of runs.
-    """
+    """Choose the tile with the least estimated time for a product of `dims`."""
     return min(direct_estimates(dims, quad, runs, pairs), key=lambda found: found[0])[1]
 
 
@@ -121,32 +118,30 @@ def direct_candidates(
 def direct_estimates(
     dims: tuple[int, int, int, int], quad: bool, runs: int, pairs: bool
 ) -> Iterator[tuple[float, DirectTile]]:
-    """Estimate the time of each tile.
+    """Estimate the time of each tile: of running, and a part of that of compiling.
 
-    The estimate has proportions measured on software adapters, in nanoseconds of one core: a load from a buffer
-    costs ten multiply-adds, and keeping an accumulator for the next turn of the loop two. With quads, more than
-    eight elements of rhs at once do not stay in registers.
+    It has proportions measured on software adapters, in nanoseconds of one core: a load from a buffer costs ten
+    multiply-adds, and keeping an accumulator for the next turn of the loop two. Quads leave registers for eight
+    elements of rhs.
     """
     batch, m, n, k = dims
     for rows in (1, 2, 4, 8, 16):
         for columns in (1, 2, 3, 4, 8):
             for unroll in sorted({1, min(2, k), min(4, k)} if not pairs else {min(4, k)}):
                 shared = quad and rows >= 4
-                outputs, most = rows * columns, (128 if quad else 64) >> pairs
-                if outputs * unroll > 256 >> pairs or outputs > most:
+                size, most = rows * columns, (128 if quad else 64) >> pairs
+                if size * unroll > 256 >> pairs or size > most:
                     continue
                 loads = (rows / 4 if shared else rows) + columns
+                step, ends = 9 * loads + rows + size * (0.9 + 1.8 / unroll), 40 * size
                 if quad:
-                    spilt = rows * max(0, columns - 8 / unroll)
-                    step = 11 * loads + 4 * rows * shared + 2 * outputs / unroll + spilt
-                    ends = 60 * outputs + 400
-                else:
-                    step, ends = 9 * loads + rows + outputs * (0.9 + 1.8 / unroll), 40 * outputs
+                    step = 11 * loads + rows * (4 * shared + max(0, columns - 8 / unroll))
+                    step, ends = step + 2 * size / unroll, 60 * size + 400
                 # fewer tiles than this leave cores idle
                 tiles = max(16, batch * math.ceil(m / rows) * math.ceil(n / (4 * columns)))
-                compiling = 0.9e6 * (25 + outputs * math.sqrt(unroll)) / runs
-                tile = DirectTile(rows, columns, unroll, shared, pairs)
-                yield tiles * (step * k + ends) + compiling, tile
+                compiling = 0.9e6 * (25 + size * math.sqrt(unroll)) / runs
+                running = tiles * (step * k + ends)
+                yield running + compiling, DirectTile(rows, columns, unroll, shared, pairs)
 
 
 def direct_windows(dims: tuple[int, int, int, int]) -> list[DirectTile]:
