@@ -58,6 +58,46 @@ def test_axes_that_are_spread(shape: tuple[int, ...], device: tg.device) -> None
     assert np.array_equal(total.cpu().numpy(), np.broadcast_to(sides[0], shape))
 
 
+PIECES = (
+    ((8, 100, 24), (8, 24, 100), (19200,)), ((40, 52), (52, 48), (64, 3, 16)), ((31, 17), (19, 23), (40, 52)),
+    ((52, 40), (30, 1), (1, 33, 36), (6, 200)), ((1, 8, 100), (1, 1, 100, 8), (2, 4, 8, 25)),
+)  # fmt: skip
+"""Shapes of what lies side by side: it begins at multiples of the elements of a thread, and elsewhere."""
+
+
+def turned(shape: tuple[int, ...], k: int, device: object) -> tg.Tensor:
+    size = int(np.prod(shape))
+    x = tg.tensor(np.arange(size, dtype=np.float32) + 1000.0 * k, device=device) + 0
+    return x.reshape(shape).transpose(0, -1) if k % 2 else x.reshape(shape)
+
+
+@pytest.mark.every_host
+@grouped("shapes", PIECES)
+def test_pieces_side_by_side(shapes: tuple[tuple[int, ...], ...], device: tg.device) -> None:
+    found, want = (
+        tg.cat([turned(shape, k, where).flatten() for k, shape in enumerate(shapes)]) * 2 + 1
+        for where in (device, "cpu")
+    )
+    assert tg.equal(found.cpu(), want)
+    for first in (0, 3):
+        sums = []
+        for where in (device, "cpu"):
+            of = [turned(shape, k, where).flatten() % 16 for k, shape in enumerate(shapes)]
+            rows = tg.cat(of)[first:]
+            sums.append((rows[: len(rows) // 9 * 9].reshape(9, -1) * 2).sum(1).cpu())
+        assert tg.equal(*sums)
+
+
+def test_pieces_that_begin_at_multiples_are_divided_once_a_thread() -> None:
+    where = recorder.device()
+    of = [tg.zeros(int(np.prod(shape)), device=where).clone() for shape in PIECES[0]]
+    where.backend.flush()
+    of[1] = of[1].reshape(PIECES[0][1]).mT.flatten()
+    (kernel,) = tg.compiler.explain(tg.cat(of) * 2 + 1).kernels
+    assert kernel.grid[0] * 64 * 4 == sum(map(len, of))
+    assert 0 < kernel.source.count(" / ") + kernel.source.count(" % ") <= 3
+
+
 def test_large_maps_have_fewer_threads() -> None:
     device = recorder.device()
     x, y = tg.rand(1 << 20, device=device), tg.rand(1000, device=device)

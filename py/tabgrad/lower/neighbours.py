@@ -13,7 +13,10 @@ from tabgrad.lower.dialect import U32, Dialect
 from tabgrad.lower.tokens import MARK, Size
 
 NAME = re.compile(r"\b[a-zA-Z_]\w*\b")
-QUOTIENT = re.compile(rf"^let (q\d+): u32 = \((\w+)\) ([/%]) {MARK}(\d+){MARK};$")
+QUOTIENT = re.compile(
+    rf"^let (q\d+): u32 = \((\w+)(?: - {MARK}(\d+){MARK})?\) ([/%]) {MARK}(\d+){MARK};$"
+)
+"""A quotient or remainder: its name, the number divided, what is taken from that, the sign, the divisor."""
 LET = re.compile(r"^let (\w+)(?:: [^=]+)? = (.*);$")
 CHANGED = re.compile(r"^ *(?:var )?(\w+)(?:: [^=]+)? = ")
 
@@ -28,7 +31,7 @@ class Neighbours:
     def __init__(self, d: Dialect, name: str, first: str, turns: Sequence[Sequence[str]]) -> None:
         self.d, self.name, self.first, self.count = d, name, first, len(turns)
         self.before: list[str] = []
-        self.divided: dict[int, tuple[str, str]] = {}
+        self.divided: dict[tuple[int, int], tuple[str, str]] = {}
         self.turns = [self.turn(k, lines) for k, lines in enumerate(turns)]
 
     def turn(self, k: int, lines: Sequence[str]) -> list[str]:
@@ -37,10 +40,11 @@ class Neighbours:
         own.update(m[1] for m in map(CHANGED.match, lines) if m is not None)
         for line in lines:
             found = QUOTIENT.match(line)
-            if found is not None and found[2] == self.name and int(found[4]) >= self.count:
-                if found[3] == "%" or int(found[4]) % self.count:
+            if found is not None and self.follows(found[2], found[3], int(found[5])):
+                less, by = int(found[3] or 0), int(found[5])
+                if found[4] == "%" or by % self.count:
                     own.add(found[1])
-                out.append(self.d.let(found[1], U32, self.divide(k, found[3], int(found[4]))))
+                out.append(self.d.let(found[1], U32, self.divide(k, found[4], by, less)))
                 continue
             let = LET.match(line)
             if let is None or self.varies(let[2], own):
@@ -50,6 +54,16 @@ class Neighbours:
             elif k == 0:
                 self.before.append(line)
         return [line for line in out if not self.moved(k, line, own)]
+
+    def follows(self, name: str, less: str | None, by: int) -> bool:
+        """Test whether the quotients of all numbers follow from that of the first.
+
+        What is less than zero wraps around. So where something is taken away, both it and the divisor are
+        multiples of how many numbers there are: all of them are less than zero or none, and have one quotient.
+        """
+        if name != self.name or by < self.count:
+            return False
+        return less is None or not (int(less) % self.count or by % self.count)
 
     def moved(self, k: int, line: str, own: set[str]) -> bool:
         """Put a quotient that is the same for all numbers before them."""
@@ -64,17 +78,18 @@ class Neighbours:
         """Test whether a value is another one for each number."""
         return any(n in own or "_four" in n for n in NAME.findall(value))
 
-    def divide(self, k: int, sign: str, by: int) -> str:
-        """Write the quotient or remainder of a number by `by`."""
-        if by not in self.divided:
+    def divide(self, k: int, sign: str, by: int, less: int) -> str:
+        """Write the quotient or remainder by `by` of a number from which `less` is taken."""
+        if (less, by) not in self.divided:
             names = [f"{self.name}_{part}{len(self.divided)}" for part in ("over", "left")]
-            quotient, rest = self.divided[by] = (names[0], names[1])
+            quotient, rest = self.divided[less, by] = (names[0], names[1])
             at = 2 * len(self.divided) - 2
+            first = f"({self.first} - {Size(less)})" if less else self.first
             self.before[at:at] = [
-                self.d.let(quotient, U32, f"{self.first} / {Size(by)}"),
-                self.d.let(rest, U32, f"{self.first} - {quotient} * {Size(by)}"),
+                self.d.let(quotient, U32, f"{first} / {Size(by)}"),
+                self.d.let(rest, U32, f"{first} - {quotient} * {Size(by)}"),
             ]
-        quotient, rest = self.divided[by]
+        quotient, rest = self.divided[less, by]
         left = f"{rest} + {k}u" if k else rest
         if by % self.count == 0:
             return quotient if sign == "/" else left
@@ -88,9 +103,14 @@ class Neighbours:
 
         Return the statements before the loop, and those at the end of its body.
         """
-        outside, after = [], []
-        for by, (quotient, rest) in self.divided.items():
+        outside, after, inside = [], [], []
+        for (less, by), (quotient, rest) in self.divided.items():
+            lets = self.before[:2]
             del self.before[:2]
+            if less:
+                # it may be less than zero at the start, and wraps around there
+                inside += lets
+                continue
             outside += [
                 self.d.var(quotient, U32, f"{start} / {Size(by)}"),
                 self.d.var(rest, U32, f"{start} - {quotient} * {Size(by)}"),
@@ -101,6 +121,7 @@ class Neighbours:
                 f"{quotient} = {quotient} + {self.d.choose(past, '1u', '0u')};",
                 f"{rest} = {rest} - {self.d.choose(past, f'{Size(by)}', '0u')};",
             ]
+        self.before[:0] = inside
         return outside, after
 
 

@@ -33,11 +33,13 @@ def _reshape_index(i: Any, source: Ints, *, shape: Ints) -> Any:
         linear = 0
         for e, s in zip(i[start:stop], strides(shape[start:stop]), strict=True):
             linear = linear + e * s
-        for axis, (n, s) in enumerate(zip(sizes, strides(sizes), strict=True)):
+        first = True
+        for n, s in zip(sizes, strides(sizes), strict=True):
             if n < 2 or not s:  # one element, or none
                 out.append(linear * 0)
             else:
-                out.append(linear // s if axis == 0 else linear // s % n)
+                out.append(linear // s if first else linear // s % n)
+                first = False
     return tuple(out), ()
 
 
