@@ -31,6 +31,7 @@ class Forced(Choices):
         origin: int,
         variants: Callable[[], Sequence[T]],
         fixed: Callable[[], T],
+        named: Callable[[], Sequence[T]] = tuple,
     ) -> T:
         known = variants()
         self.most = max(self.most, len(known))

@@ -288,14 +288,10 @@ export class Bridge {
     return this.race(waiting.parts.length ? waiting.idle().then(ended) : ended(), milliseconds);
   }
 
-  /** Do what `wait` does for a Python that stands still. @param {number} token @param {number} milliseconds @param {Answered} done */
+  /** Call back at the end of a wait for a read, or for all if it is -1. @param {number} token @param {number} milliseconds @param {Answered} done */
   block(token, milliseconds, done) {
-    this.wait(token, milliseconds).then((code) => done({ result: () => code }));
-  }
-
-  /** Do what `settle` does for a Python that stands still. @param {number} milliseconds @param {Answered} done */
-  blockAll(milliseconds, done) {
-    this.settle(milliseconds).then((code) => done({ result: () => code }));
+    const ended = token < 0 ? this.settle(milliseconds) : this.wait(token, milliseconds);
+    ended.then((code) => done({ result: () => code }));
   }
 
   /** @param {Promise<number>} ready @param {number} milliseconds */

@@ -77,7 +77,7 @@ class Answers:
         nbytes = self.dialect.nbytes(spec.dtype, spec.size)
         i, offset = self.locate(value.id, spec)
         buffer = graph.buffer[i]
-        if buffer is not None and (tokens := self.made_ahead(buffer, offset, nbytes)):
+        if buffer is not None and (tokens := self.reads_ahead.take(buffer, offset, nbytes)):
             return tokens
         with graph.held():
             wanted = self.wanted()
@@ -111,19 +111,6 @@ class Answers:
         self.next += 1
         self.encoder.read(token, buffer.id, offset, nbytes)
         return token
-
-    def made_ahead(self, buffer: Buffer, offset: int, nbytes: int) -> list[int]:
-        """Return the tokens of a read that a compiled call has made ahead; none if it has not."""
-        ahead = self.reads_ahead
-        if not ahead.waiting:
-            return []
-        if self.sender.lost:
-            self.sender.check([buffer])
-        tokens = ahead.take(buffer, offset, nbytes)
-        if tokens:
-            # what is recorded meanwhile would have gone along
-            ahead.note(buffer, offset, nbytes, alone=not self.graph.recorded or not self.wanted())
-        return tokens
 
     def locate(self, i: int, spec: Spec) -> tuple[int, int]:
         """Return the node whose buffer has, or will have, the elements of node `i`, and the byte they begin at.

@@ -98,7 +98,7 @@ class BrowserHost:
         """Wait for a read's bytes; raise WouldBlockError if Python cannot wait."""
         n = self._serve(token)
         if n == _COMING:
-            n = self._served(token, _run_sync(self._block, token, timeout * 1000), timeout)
+            n = self._served(token, self._stand(token, timeout), timeout)
         return self._bytes(token, n)
 
     async def read_async(self, token: int, timeout: float) -> bytes:
@@ -107,6 +107,18 @@ class BrowserHost:
         if n == _COMING:
             n = self._served(token, await self._wait(token, timeout * 1000), timeout)
         return self._bytes(token, n)
+
+    def _stand(self, token: int, timeout: float) -> int:
+        """Wait for a read, or for all if it is -1; if waiting is impossible, raise before that."""
+        from pyodide.ffi import run_sync
+
+        if not can_block():
+            raise WouldBlockError(
+                "Python cannot wait for the GPU here: use the awaitable form, or call this from "
+                "code that was started asynchronously (runPythonAsync, an async function)"
+            )
+        code: int = run_sync(_Ending(self._block, token, timeout * 1000))
+        return code
 
     def _served(self, token: int, code: int, timeout: float) -> int:
         n: int = self._serve(token) if code == _DONE else _COMING
@@ -124,7 +136,7 @@ class BrowserHost:
 
     def synchronize(self, timeout: float) -> None:
         """Wait until everything submitted has run and its faults are known."""
-        code = _run_sync(self._bridge.blockAll, timeout * 1000)
+        code = self._stand(-1, timeout)
         if code != _DONE:
             raise _error(code, "synchronize", timeout)
 
@@ -169,27 +181,14 @@ class _Ending:
         self._arguments = arguments
 
     def __await__(self) -> Generator[Any, None, int]:
-        """Say that this can be awaited, without which `run_sync` does not take it."""
+        """Say that it can be awaited."""
         raise NotImplementedError
 
     def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
-        """Begin; JavaScript calls back with what has the result."""
+        """Begin."""
         from pyodide.ffi import create_once_callable
 
         self._start(*self._arguments, create_once_callable(callback))
-
-
-def _run_sync(start: Any, *arguments: float) -> int:
-    """Call `start` with a callback, and wait for that; if waiting is impossible, raise before the call."""
-    from pyodide.ffi import run_sync
-
-    if not can_block():
-        raise WouldBlockError(
-            "Python cannot wait for the GPU here: use the awaitable form, or call this from "
-            "code that was started asynchronously (runPythonAsync, an async function)"
-        )
-    code: int = run_sync(_Ending(start, *arguments))
-    return code
 
 
 def _error(code: int, what: str, timeout: float) -> HostError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tabgrad.hosts.commands import Adapter
 
-EDITION = 2
+EDITION = 3
 """The number of the kernels that were measured: raised when variants change so much that what was found before
 says nothing of them."""
 MOST = 4096
@@ -50,7 +50,7 @@ def name(adapter: Adapter) -> str:
 
     >>> from tabgrad.hosts.commands import Adapter
     >>> name(Adapter(vendor="intel", architecture="xe", backend="Vulkan"))
-    'intel | xe |  |  | Vulkan | kernels 2'
+    'intel | xe |  |  | Vulkan | kernels 3'
     """
     its = (
         adapter.vendor,

@@ -1,8 +1,4 @@
-"""Requests with a compiled call what the program reads after each of its calls, and sends the packet at once.
-
-The answer is then under way while Python goes on. What is read is learnt: when two runs of a plan one after the
-other were followed by the same short reads, the next run requests these. A run that was not breaks the habit.
-"""
+"""Requests with a compiled call what was read after the calls before it, and sends the packet at once."""
 
 from __future__ import annotations
 
@@ -16,16 +12,16 @@ if TYPE_CHECKING:
 SHORT = 4096
 """The most bytes of a read that is made ahead."""
 MOST = 8
-"""The most reads after one run that are made ahead, and the most runs whose reads are watched."""
+"""The most reads made ahead, and runs watched."""
 OFTEN = 2
 """So many runs with the same reads make a habit."""
 
 Part = tuple[int, int, int]
-"""A slot of a plan, an offset and a length in bytes."""
+"""A slot, an offset and a length in bytes."""
 
 
 class Habit:
-    """What is read after the runs of a plan: since the last one, and after how many runs before it the same."""
+    """What was read after the last run of a plan, how often, and what since."""
 
     __slots__ = ("noted", "often", "reads")
 
@@ -36,22 +32,21 @@ class Habit:
 
 
 class ReadsAhead:
-    """The reads of one device that are made before the program asks for them.
-
-    `runs` has the habits of the last runs by the `born` of their results. `waiting` has the tokens of reads by
-    the `born` and number of a buffer, an offset and a length, and `errors` those of the error reports that came
-    with them: the first answer brings these. `due` says that the packet is to be sent.
-    """
+    """The reads of one device that are made before the program asks for them."""
 
     def __init__(self, backend: Answers) -> None:
         self.backend = backend
+        # the habits of the last runs, by the `born` of their results
         self.runs: dict[int, Habit] = {}
+        # the tokens of reads by `born` and number of the buffer, offset and length
         self.waiting: dict[tuple[int, int, int, int], int] = {}
+        # the tokens of the error reports that came with them: the first answer brings these
         self.errors: list[int] = []
+        # whether the packet is to be sent
         self.due = False
 
     def ran(self, stored: Stored, outputs: dict[int, Buffer]) -> None:
-        """Note a run of a plan, whose command is the last in the packet; request what is always read of it."""
+        """Note a run, the last command so far; request what is always read of it."""
         habit = stored.habit
         reads, habit.noted = habit.noted, []
         kept = bool(reads) and reads == habit.reads
@@ -77,8 +72,7 @@ class ReadsAhead:
         self.due = True
 
     def note(self, buffer: Buffer, offset: int, nbytes: int, alone: bool) -> None:
-        """Note what the program reads, if a compiled call has computed it; `alone` says that nothing else was
-        computed for it."""
+        """Note a read of what a compiled call computed, `alone` if nothing else was computed for it."""
         habit = self.runs.get(buffer.born)
         if habit is None:
             return
@@ -91,15 +85,20 @@ class ReadsAhead:
             habit.noted.append(part)
 
     def take(self, buffer: Buffer, offset: int, nbytes: int) -> list[int]:
-        """Return the tokens of a read that was made ahead; none if it was not."""
+        """Return the tokens of a read, none if it was not made ahead."""
+        backend = self.backend
+        if self.waiting and backend.sender.lost:
+            backend.sender.check([buffer])
         token = self.waiting.pop((buffer.born, buffer.id, offset, nbytes), None)
         if token is None:
             return []
         tokens, self.errors = [token, *self.errors], []
+        # what is recorded meanwhile would have gone along
+        self.note(buffer, offset, nbytes, not backend.graph.recorded or not backend.wanted())
         return tokens
 
     def miss(self) -> None:
-        """See to it that a read which was not made ahead brings the error reports that came with those."""
+        """Leave error reports to a read that was not made ahead."""
         if self.errors:
             self.drop()
 

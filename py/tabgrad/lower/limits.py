@@ -64,8 +64,9 @@ class Limits:
         origin: int,
         variants: Callable[[], Sequence[T]],
         fixed: Callable[[], T],
+        named: Callable[[], Sequence[T]] = tuple,
     ) -> T:
         """Choose a variant of a kernel for the node recorded as `origin`: as measured, else the fixed one."""
         if self.choices is None:
             return fixed()
-        return self.choices.pick(question, origin, variants, fixed)
+        return self.choices.pick(question, origin, variants, fixed, named)

@@ -40,12 +40,15 @@ class Neighbours:
         own.update(m[1] for m in map(CHANGED.match, lines) if m is not None)
         for line in lines:
             found = QUOTIENT.match(line)
-            if found is not None and self.follows(found[2], found[3], int(found[5])):
+            if found is not None and found[2] == self.name:
                 less, by = int(found[3] or 0), int(found[5])
-                if found[4] == "%" or by % self.count:
-                    own.add(found[1])
-                out.append(self.d.let(found[1], U32, self.divide(k, found[4], by, less)))
-                continue
+                # what is less than zero wraps around: multiples of the count do so for all numbers or none
+                whole = not by % self.count
+                if by >= self.count and (not less or (whole and not less % self.count)):
+                    if found[4] == "%" or not whole:
+                        own.add(found[1])
+                    out.append(self.d.let(found[1], U32, self.divide(k, found[4], by, less)))
+                    continue
             let = LET.match(line)
             if let is None or self.varies(let[2], own):
                 if let is not None:
@@ -54,16 +57,6 @@ class Neighbours:
             elif k == 0:
                 self.before.append(line)
         return [line for line in out if not self.moved(k, line, own)]
-
-    def follows(self, name: str, less: str | None, by: int) -> bool:
-        """Test whether the quotients of all numbers follow from that of the first.
-
-        What is less than zero wraps around. So where something is taken away, both it and the divisor are
-        multiples of how many numbers there are: all of them are less than zero or none, and have one quotient.
-        """
-        if name != self.name or by < self.count:
-            return False
-        return less is None or not (int(less) % self.count or by % self.count)
 
     def moved(self, k: int, line: str, own: set[str]) -> bool:
         """Put a quotient that is the same for all numbers before them."""

@@ -155,6 +155,7 @@ class TiledProduct:
                 self.name, dims, limits.quads, HOT, pairs, half, windows is not None
             ),
             lambda: self.fixed(dims),
+            lambda: tiles.direct_forms(dims, limits.quads, HOT, pairs),
         )
 
     def fixed(self, dims: tuple[int, int, int, int], runs: int = 0) -> DirectTile | SharedTile:

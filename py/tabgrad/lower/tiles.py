@@ -54,7 +54,8 @@ class DirectTile:
         return self.unroll
 
     def __str__(self) -> str:
-        return f"direct {self.rows}x{4 * self.columns}x{self.unroll}" + " quads" * self.quad
+        # the steps at once that suit it differ among the sizes of a class
+        return f"direct {self.rows}x{4 * self.columns}" + " quads" * self.quad
 
 
 def chosen(
@@ -108,11 +109,18 @@ def direct_candidates(
     dims: tuple[int, int, int, int], quad: bool, runs: int = 50, pairs: bool = False
 ) -> list[DirectTile]:
     """List the tiles that may suit a product, each of another form, the least estimated time first."""
+    return direct_forms(dims, quad, runs, pairs)[:MOST]
+
+
+def direct_forms(
+    dims: tuple[int, int, int, int], quad: bool, runs: int, pairs: bool
+) -> list[DirectTile]:
+    """List a tile of each form, the least estimated time first."""
     forms: dict[tuple[int, int], DirectTile] = {}
     ranked = sorted(direct_estimates(dims, quad, runs, pairs), key=lambda found: found[0])
     for _, tile in ranked:
         forms.setdefault((tile.rows, tile.columns), tile)
-    return list(forms.values())[:MOST]
+    return list(forms.values())
 
 
 def direct_estimates(

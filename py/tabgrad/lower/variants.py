@@ -44,13 +44,17 @@ class Choices:
         origin: int,
         variants: Callable[[], Sequence[T]],
         fixed: Callable[[], T],
+        named: Callable[[], Sequence[T]] = tuple,
     ) -> T:
         """Return the variant that is the answer, or the fixed one where there is none.
 
-        An answer that names none of the variants, because it was kept by another version, is no answer.
+        An answer may name one of `variants`, or one that suited another size of its class (`named`); any other
+        is of another version, and no answer.
         """
         answer = self.answers.get(question)
-        found = next((v for v in variants() if str(v) == answer), None) if answer else None
+        found = None
+        if answer:
+            found = next((v for v in (*variants(), *named()) if str(v) == answer), None)
         if found is None:
             found = fixed()
         self.asked[question] = Asked(origin, variants, str(found))
